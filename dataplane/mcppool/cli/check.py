@@ -136,6 +136,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
     return {
         "source": problem.source,
         "line": problem.line,
+        "column": problem.column,
         "path": problem.path,
         "message": problem.message,
         "value": problem.value,

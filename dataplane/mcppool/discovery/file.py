@@ -14,6 +14,7 @@ from typing import Any
 
 from mcppool.discovery.source import Publish, Refuse
 from mcppool.spec import ConfigError, Problem, Snapshot, loads_toml, read_snapshot
+from mcppool.spec.references import files_in
 
 Identity = tuple[int, int, int, int]
 
@@ -22,8 +23,9 @@ class FileSource:
     """Reads TOML, or a snapshot where the name ends in `.json`.
 
     It publishes a snapshot that differs from the one in force, and one that ends a refusal. It refuses a file that is
-    missing, unreadable or invalid once, and reads it again when it changes. `flags` are sections of the process that
-    the command line gives; they win over a TOML file. `interval` is in seconds.
+    missing, unreadable or invalid once, and reads it again when it changes, or a file that it refers to
+    (`${file:PATH}`). `flags` are sections of the process that the command line gives; they win over a TOML file.
+    `interval` is in seconds.
     """
 
     def __init__(self, path: Path, interval: float = 0.2, flags: Mapping[str, Any] | None = None) -> None:
@@ -31,19 +33,20 @@ class FileSource:
         self._interval = interval
         self._flags = flags
         self._wake = asyncio.Event()
+        self._referenced: tuple[Path, ...] = ()
         self._in_force: str | None = None
         self._text: str | None = None
         self._refusal: str | None = None
 
     async def watch(self, publish: Publish, refuse: Refuse) -> None:
         """Run until cancelled."""
-        seen: Identity | None = None
+        seen: tuple[Identity | None, ...] | None = None
         settled = False
         while True:
             # The identity is taken before reading, so that the next look sees a change during the read. And after a
             # change the file is read twice, because two writes in one tick of the file system's clock can look like
             # one.
-            identity = identity_of(self._path)
+            identity = tuple(map(identity_of, (self._path, *self._referenced)))
             changed = identity != seen
             if changed or not settled:
                 self._look(publish, refuse)
@@ -63,8 +66,9 @@ class FileSource:
     def _look(self, publish: Publish, refuse: Refuse) -> None:
         try:
             text = read_text(self._path)
-            if text == self._text:
+            if text == self._text and not self._referenced:
                 return
+            self._referenced = () if self._path.suffix == ".json" else tuple(map(Path, files_in(text)))
             snapshot = parse(text, self._path, self._flags)
             self._text = text
         except ConfigError as error:

@@ -57,7 +57,20 @@ def by_path(values: Iterable[Value]) -> dict[str, dict[str, Any]]:
 def _values(root: Section, layers: Layers | None, model: type[Section]) -> Iterator[Value]:
     for place, value in _leaves(root, root.written(), (), ""):
         origin = PUBLISHED if layers is None else _origin(layers, place)
-        yield Value(write_place(place, model, TOML), value, origin)
+        shown = value if layers is None or value == HIDDEN else _with_references(layers, place, value)
+        yield Value(write_place(place, model, TOML), shown, origin)
+
+
+def _with_references(layers: Layers, place: Place, value: Any) -> Any:
+    """The value, with references as they are written in place of their values."""
+    for end in range(len(place), 0, -1):  # an endpoint that is written as a string is a section
+        if (origin := layers.origins.get(place[:end])) is not None:
+            if origin.reference is not None:
+                return _shown(origin.reference, secret=False)
+            break
+    if isinstance(value, list):
+        return [_with_references(layers, (*place, at), item) for at, item in enumerate(value)]
+    return value
 
 
 def _leaves(section: Section, written: dict[str, Any], place: Place, path: str) -> Iterator[tuple[Place, Any]]:

@@ -20,6 +20,8 @@ class Origin:
     text: str
     place: Place | None = None
     line: int | None = None
+    reference: str | None = None
+    """The value as it is written, if it has references (`${NAME}`): people see this in place of the value."""
 
 
 @dataclass

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from mcppool.spec.model import Exclusive, Incompatible, NeedsElsewhere, Refused, Rule, Section, contradiction
@@ -89,11 +89,16 @@ class StaticEndpointSpec(Section):
     draining: Annotated[Flag, SnapshotOnly()] = Field(
         False, description="The endpoint drains: it gets no new sessions or calls."
     )
+    _secret_path: bool = PrivateAttr(False)
 
     @property
     def key(self) -> str:
         """Name in logs, metrics and pages: the URL without parts that may be secret."""
-        return shown_key(self.url)
+        return shown_key(self.url, secret_path=self._secret_path)
+
+    def conceal_path(self) -> None:
+        """Hide the path of the URL in the endpoint's name: a part of it is a secret."""
+        self._secret_path = True
 
     @model_validator(mode="before")
     @classmethod

@@ -20,6 +20,8 @@ class Problem:
     allowed: str | None = None
     line: int | None = None
     source: str = ""
+    column: int | None = None
+    """Where in the line a text stops being TOML, counted from 1."""
 
     def __post_init__(self) -> None:
         """Hide secrets: a problem is logged, and shown on pages, with its value."""
@@ -32,7 +34,7 @@ class Problem:
         object.__setattr__(self, "value", value)
 
     def __str__(self) -> str:
-        place = self.source if self.line is None else f"{self.source}:{self.line}"
+        place = ":".join(str(part) for part in (self.source, self.line, self.column) if part is not None)
         head = ": ".join(part for part in (place, self.path) if part)
         text = f"{head}: {self.message}" if head else self.message
         return text if self.allowed is None else f"{text}; allowed: {self.allowed}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from mcppool.spec.problems import ConfigError, Problem, show
 from mcppool.spec.profiles import PROFILES, Profile
 from mcppool.spec.reading import Finding, Place, Reader, Unknown
 from mcppool.spec.redaction import without_secret_values
+from mcppool.spec.references import References, read_referenced, resolve
 from mcppool.spec.sections.auth import UpstreamTlsSpec
 from mcppool.spec.sections.local import LocalSpec
 from mcppool.spec.sections.process import GatewayPlacement, ListenerSpec, LoggingSpec, MetricsSpec
@@ -29,7 +31,7 @@ from mcppool.spec.snapshot import Snapshot
 from mcppool.spec.withholding import withhold
 
 COMMAND_LINE: Final = "command line"  # the origin of values from flags
-_POSITION = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
+_POSITION = re.compile(r" \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)$")
 M = TypeVar("M", bound=BaseModel)
 _PROCESS: Final = ("listener", "metrics", "logging", "gateway", "seed")
 _PROCESS_LIMITS: Final = fields_of(MemoryLimitsSpec).keys()
@@ -88,7 +90,8 @@ def loads_toml(text: str, source: str = "configuration", flags: Mapping[str, Any
         raise ConfigError([_syntax_problem(text, str(error), source)]) from None
     except RecursionError:
         raise ConfigError([Problem("", "is nested too deeply", source=source)]) from None
-    return read_data(data, key_lines(text), source, flags)
+    data, references = resolve(data, os.environ.get, read_referenced)
+    return read_data(data, key_lines(text), source, flags, references)
 
 
 def default_snapshot(
@@ -135,15 +138,18 @@ def read_data(
     lines: Mapping[tuple[str | int, ...], int],
     source: str,
     flags: Mapping[str, Any] | None = None,
+    references: References | None = None,
 ) -> Snapshot:
-    """Like `loads_toml`, from the parsed data of a text, with the line of each place."""
-    return _Reading(data, lines, source).snapshot(flags or {})
+    """Like `loads_toml`, from the parsed data of a text, with the line of each place, and with the references that were
+    in its place."""
+    return _Reading(data, lines, source, references or References()).snapshot(flags or {})
 
 
 def _syntax_problem(text: str, message: str, source: str) -> Problem:
     match = _POSITION.search(message)
     lines = text.rstrip("\n").split("\n")
     line = int(match[1]) if match and match[1] else len(lines)
+    column = int(match[2]) if match and match[2] else None
     what = message[: match.start()] if match else message
     at = min(line, len(lines)) - 1
     written = without_secret_values(lines[at].strip(), table=_table_around(lines[:at]))
@@ -152,7 +158,8 @@ def _syntax_problem(text: str, message: str, source: str) -> Problem:
         return Problem("", f"{key} is written twice", written, line=line, source=source)
     if what.startswith("Cannot declare"):
         return Problem("", f"{written} is written twice", written, line=line, source=source)
-    return Problem("", f"is not TOML: {what[:1].lower()}{what[1:]}: {show(written)}", written, line=line, source=source)
+    text = f"is not TOML: {what[:1].lower()}{what[1:]}: {show(written)}"
+    return Problem("", text, written, line=line, source=source, column=column)
 
 
 def _table_around(lines: list[str]) -> str:
@@ -204,11 +211,23 @@ def _has_no_endpoints(pool: object) -> bool:
 class _Reading:
     """One pass over one file."""
 
-    def __init__(self, data: dict[str, Any], lines: Mapping[tuple[str | int, ...], int], source: str) -> None:
+    def __init__(
+        self,
+        data: dict[str, Any],
+        lines: Mapping[tuple[str | int, ...], int],
+        source: str,
+        references: References,
+    ) -> None:
         self._lines = lines
+        self._references = references
+        self._told: list[str] = []  # paths of references without a value: no other mistake is reported there
         self._source = source
         self._problems: list[Problem] = []
         self._empty = not data
+        for place, message, words in references.mistakes:
+            problem = Finding(place, message, None, words).at(FileSpec, TOML, source, self._line(place))
+            self._add(problem)
+            self._told.append(problem.path)
         reader = Reader(FileSpec, TOML)
         self._data = reader.conform(data)
         self._without_endpoints = [index for index, pool in enumerate(self._pools()) if _has_no_endpoints(pool)]
@@ -259,6 +278,10 @@ class _Reading:
         if self._problems or snapshot is None:
             raise ConfigError(sorted(self._problems, key=lambda problem: problem.line or 0))
         served = tuple(spec for spec in specs if spec is not None)
+        for index, spec in enumerate(served):
+            for number, endpoint in enumerate(spec.endpoints):
+                if self._references.secret_below(("pools", index, "endpoints", number)):
+                    endpoint.conceal_path()
         provenance = Provenance(profile, process, tuple(pool_layers))
         return snapshot.model_copy(update={"pools": served}).with_provenance(provenance)
 
@@ -308,16 +331,25 @@ class _Reading:
     def _file_origin(self, base: Place) -> Callable[[Place], Origin]:
         def origin(place: Place) -> Origin:
             line = self._line((*base, *place))
-            return Origin(self._source if line is None else f"{self._source}:{line}", (*base, *place), line)
+            text = self._source if line is None else f"{self._source}:{line}"
+            reference = self._references.found.get(self._position((*base, *place)))
+            return Origin(text, (*base, *place), line, reference.written if reference is not None else None)
 
         return origin
 
+    @staticmethod
+    def _position(place: Place) -> tuple[str | int, ...]:
+        """The place in the parsed file."""
+        return tuple(part.key if isinstance(part, Unknown) else part for part in place)
+
     def _line(self, place: Place) -> int | None:
-        position = tuple(part.key if isinstance(part, Unknown) else part for part in place)
+        position = self._position(place)
         while position and position not in self._lines:
             position = position[:-1]
         return self._lines.get(position)
 
     def _add(self, problem: Problem) -> None:
-        if problem not in self._problems:
+        problem = self._references.hide(problem)
+        told = any(problem.path == path or problem.path.startswith((f"{path}.", f"{path}[")) for path in self._told)
+        if problem not in self._problems and not told:
             self._problems.append(problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from urllib.parse import urlsplit, urlunsplit
 
 from mcppool.spec.redaction import HIDDEN
@@ -23,10 +24,13 @@ def redacted_url(url: str) -> str:
     return urlunsplit((parts.scheme, netloc, parts.path, query, parts.fragment))
 
 
-def shown_key(url: str) -> str:
+def shown_key(url: str, *, secret_path: bool = False) -> str:
     """The name of an endpoint with this URL in logs, metrics and pages: the URL, or, if something in it is hidden, the
-    rest and a distinguishing mark."""
+    rest and a distinguishing mark. `secret_path` hides the path."""
     shown = redacted_url(url)
+    if secret_path:
+        scheme, _, rest = shown.partition("://")
+        shown = f"{scheme}://{re.split('[/?#]', rest, maxsplit=1)[0]}/{HIDDEN}"
     return shown if shown == url else f"{shown}#{hashlib.sha256(url.encode()).hexdigest()[:6]}"
 
 

@@ -80,6 +80,7 @@ def test_json_of_a_bad_file_holds_the_problems(bad: Path, capsys: pytest.Capture
     assert report["problems"][0] == {
         "source": str(bad),
         "line": 2,
+        "column": None,
         "path": "connection_pool.max_connections",
         "message": "0 is not allowed",
         "value": 0,

@@ -192,3 +192,24 @@ async def test_a_mounted_config_map_is_swapped_by_its_symbolic_link(tmp_path: Pa
         mount("..2026_02", 2)
         await recorder.until(2)
         assert last_port(recorder) == 2
+
+
+async def test_a_changed_file_that_the_configuration_refers_to_takes_effect(path: Path, tmp_path: Path) -> None:
+    number = tmp_path / "port"
+    write(number, "1\n")
+    write(path, toml(1).replace(":1/", f":${{file:{number}}}/"))
+    async with watched(FileSource(path, INTERVAL)) as recorder:
+        await recorder.until(1)
+        assert last_port(recorder) == 1
+        replace(number, "2\n")
+        await recorder.until(2)
+        assert last_port(recorder) == 2
+
+
+async def test_a_missing_file_that_the_configuration_refers_to_is_awaited(path: Path, tmp_path: Path) -> None:
+    write(path, toml(1).replace(":1/", f":${{file:{tmp_path / 'port'}}}/"))
+    async with watched(FileSource(path, INTERVAL)) as recorder:
+        await recorder.until(0, refused=1)
+        write(tmp_path / "port", "3")
+        await recorder.until(1, refused=1)
+        assert last_port(recorder) == 3

@@ -207,13 +207,13 @@ def test_a_contradiction_between_two_layers_is_shown_where_the_file_has_its_part
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a = 1\nb = \n", 'pools.toml:2: is not TOML: invalid value: "b ="'),
+        ("a = 1\nb = \n", 'pools.toml:2:5: is not TOML: invalid value: "b ="'),
         ("[metrics]\nport = 1\nport = 2\n", "pools.toml:3: port is written twice"),
         ("[metrics]\nport = 1\n[metrics]\n", "pools.toml:3: [metrics] is written twice"),
         ('name = "never ends', "pools.toml:1: is not TOML: unterminated string"),
     ],
 )
-def test_invalid_toml_is_reported_with_its_line(text: str, problem: str) -> None:
+def test_invalid_toml_is_reported_with_its_line_and_column(text: str, problem: str) -> None:
     (found,) = problems(text)
     assert found.startswith(problem)
 

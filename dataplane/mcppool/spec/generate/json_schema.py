@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -13,6 +13,8 @@ from mcppool.spec.sections.headers import HeaderValueSpec
 from mcppool.spec.shape import FieldShape, Shape, fields_of
 from mcppool.spec.toml import FileSpec
 from mcppool.spec.values import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
+
+_REFERENCE: Final = r"\$\{"
 
 
 def file_schema() -> dict[str, Any]:
@@ -64,12 +66,18 @@ def _value(shape: Shape, path: str) -> dict[str, Any]:
             assert shape.item is not None
             return {"type": "array", "items": _value(shape.item, path), **limits(shape, "Items")}
         case "choice":
-            return {"type": "string", "enum": list(available(path, shape.choices))}
+            choices = {"type": "string", "enum": list(available(path, shape.choices))}
+            return {"anyOf": [choices, {"type": "string", "pattern": _REFERENCE}]}
         case "integer":
             schema = integer_schema(shape, limit(path))
             return {"anyOf": [schema, {"const": shape.word}]} if shape.word and limit(path) is None else schema
         case _:
-            return text_schema(shape)
+            return _or_reference(text_schema(shape))
+
+
+def _or_reference(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a text, which may have a reference (`${NAME}`) in place of any part."""
+    return schema | ({"pattern": f"{schema['pattern']}|{_REFERENCE}"} if "pattern" in schema else {})
 
 
 def integer_schema(shape: Shape, highest: int | None = None) -> dict[str, Any]:
