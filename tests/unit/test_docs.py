@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from mcppool.cli.main import main
-from mcppool.spec import loads_toml
 from tests.requirements import ROOT
 
 README = (ROOT / "README.md").read_text()
-POOL = '\n[[pools]]\nname = "x"\nendpoints = ["http://127.0.0.1:8001/mcp"]\n'
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "charts").rglob("*.md")])
 GLOSSARY = ROOT / "docs/reference/glossary.md"
 TERMS = re.findall(r"^\| (?!term |---)([^|]+?) \|", GLOSSARY.read_text(), re.MULTILINE)
@@ -125,13 +123,6 @@ def test_the_commands_for_kubernetes_in_the_readme_are_those_that_the_cluster_te
     for name, commands in shown:
         assert commands == run[name], f"{name}: scripts/copy-commands brings the README up to date"
     assert all("kubectl" not in commands for name, commands in blocks(README, "sh") if not name)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_a_configuration_that_is_shown_is_accepted(page: Path) -> None:
-    for _, text in blocks(page.read_text(), "toml"):
-        whole = text if "[[pools]]" in text else text + POOL
-        assert loads_toml(whole, source=page.name).pools
 
 
 def test_the_readme_shows_a_configuration() -> None:

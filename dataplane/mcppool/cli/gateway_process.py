@@ -11,6 +11,7 @@ from pathlib import Path
 import uvloop
 
 from mcppool.cli.reach import why_not_served
+from mcppool.cli.service_manager import ServiceManager
 from mcppool.cli.serving import announce, settle_memory, stop_on_signals, take_all_files, tell_first_answers
 from mcppool.discovery.source import Source, first_snapshot
 from mcppool.gateway.cores import worker_count
@@ -18,6 +19,7 @@ from mcppool.gateway.gateway import Gateway
 from mcppool.gateway.preflight import preflight
 from mcppool.observe import logs
 from mcppool.spec import ConfigError
+from mcppool.spec.address import with_port
 
 
 def serve(source: Callable[[], Source], config: Path | None = None) -> int:
@@ -69,15 +71,25 @@ async def _serve(source: Source, config: Path | None) -> int:
     stop = asyncio.Event()
     stop_on_signals(stop)
     gateway = Gateway(source)
-    loop.add_signal_handler(signal.SIGHUP, gateway.reload)
+    manager = ServiceManager()
+    loop.add_signal_handler(signal.SIGHUP, _reload, gateway, manager)
     try:
         await gateway.start()
         settle_memory()
         assert gateway.snapshot is not None
         announce(gateway.snapshot, gateway.address, gateway.admin_port, config)
+        manager.ready(f"serving at {with_port(*gateway.address)}")
         telling = asyncio.create_task(tell_first_answers(gateway), name="first answers")
         await stop.wait()
+        manager.stopping()
         telling.cancel()
     finally:
         await gateway.stop()
     return 0
+
+
+def _reload(gateway: Gateway, manager: ServiceManager) -> None:
+    """Read the configuration again."""
+    before = gateway.config_attempts
+    gateway.reload()
+    manager.reloading(lambda: gateway.config_attempts > before)

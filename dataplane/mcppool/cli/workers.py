@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mcppool.cli.service_manager import ServiceManager
 from mcppool.cli.serving import (
     announce,
     settle_memory,
@@ -19,6 +20,7 @@ from mcppool.discovery.source import Source
 from mcppool.gateway.gateway import Gateway
 from mcppool.observe import logs
 from mcppool.spec import Snapshot
+from mcppool.spec.address import with_port
 from mcppool.workers.pages import AllPages
 from mcppool.workers.supervisor import StartFailed, Supervisor
 from mcppool.workers.worker import Worker
@@ -38,7 +40,8 @@ async def supervise_workers(
     stop = asyncio.Event()
     supervisor = Supervisor(snapshot, count, [sys.executable, "-m", "mcppool", *argv], source)
     stop_on_signals(stop, supervisor.kill)
-    loop.add_signal_handler(signal.SIGHUP, supervisor.reload)
+    manager = ServiceManager()
+    loop.add_signal_handler(signal.SIGHUP, _reload, supervisor, manager)
     starting = asyncio.create_task(supervisor.start(lambda: AllPages(supervisor)))
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -47,6 +50,7 @@ async def supervise_workers(
             await starting
             settle_memory()
             announce(snapshot, supervisor.address, supervisor.admin_port, config)
+            manager.ready(f"serving at {with_port(*supervisor.address)} with {count} processes")
             await stopping
         return 0
     except StartFailed:
@@ -55,7 +59,14 @@ async def supervise_workers(
         starting.cancel()
         stopping.cancel()
         await asyncio.gather(starting, stopping, return_exceptions=True)
+        manager.stopping()
         await supervisor.stop()
+
+
+def _reload(supervisor: Supervisor, manager: ServiceManager) -> None:
+    """Replace the workers, one after another."""
+    supervisor.reload()
+    manager.reloading(lambda: not supervisor.is_rolling)
 
 
 async def serve_as_worker(source: Source, channel: int) -> int:

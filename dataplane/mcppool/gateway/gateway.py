@@ -163,6 +163,11 @@ class Gateway:
         except ConfigError as error:
             self.refuse(error, snapshot.hash)
 
+    @property
+    def config_attempts(self) -> int:
+        """Number of configurations that were applied or refused."""
+        return self.metrics.config_loads + self.metrics.config_rejected
+
     def reload(self) -> None:
         """Make the source read its configuration again, for SIGHUP."""
         log.event("configuration_reload")

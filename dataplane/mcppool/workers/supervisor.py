@@ -191,10 +191,15 @@ class Supervisor:
         for worker in self._all.values():
             worker.signal(signal.SIGKILL)
 
+    @property
+    def is_rolling(self) -> bool:
+        """Whether a reload replaces workers at this moment."""
+        return self._rolling is not None and not self._rolling.done()
+
     def reload(self) -> None:
         """Replace the workers one after another: each new one serves before the old one drains."""
         self._source.reload()
-        if self._rolling is None or self._rolling.done():
+        if not self.is_rolling:
             self._rolling = guard("rolling reload", self._roll())
         else:
             log.warning("rolling_reload_runs", detail="it goes on; a second one does not begin meanwhile")

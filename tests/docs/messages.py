@@ -1,0 +1,80 @@
+"""The messages of the product that a user may meet: log events, reasons of failed calls, reasons of conditions, and the
+refusals of the command. They are collected from the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from mcppool.wire.errors import Reason
+from tests.requirements import ROOT
+
+DATAPLANE, OPERATOR = ROOT / "dataplane/mcppool", ROOT / "operator/mcppool_operator"
+LEVELS = {"event", "info", "warning", "error", "critical", "exception"}
+
+
+def _trees(*folders: Path) -> Iterator[tuple[Path, ast.Module]]:
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            yield path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _calls(*folders: Path) -> Iterator[tuple[str, ast.Call]]:
+    """The calls of named functions and methods, with that name."""
+    for _, tree in _trees(*folders):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+                yield node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id, node
+
+
+def _texts(node: ast.expr) -> Iterator[str]:
+    """The texts that an argument can be: a constant, or both sides of a choice."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.IfExp):
+        yield from (*_texts(node.body), *_texts(node.orelse))
+
+
+def log_events(*folders: Path) -> set[str]:
+    """The events that are logged at level info or above."""
+    found = set()
+    for name, call in _calls(*folders):
+        if name in LEVELS and call.args:
+            found |= {text for text in _texts(call.args[0]) if re.fullmatch(r"[a-z]+(_[a-z]+)*", text)}
+    return found
+
+
+def conditions() -> set[str]:
+    """The reasons of conditions of a McpServerPool."""
+    found = set()
+    for name, call in _calls(OPERATOR):
+        if name in ("ReadyVerdict", "Problem", "Waiting"):
+            texts = [text for argument in call.args for text in _texts(argument)]
+            found |= {text for text in texts if re.fullmatch(r"([A-Z][a-z]+){2,}", text)}
+    return found
+
+
+def reasons() -> set[str]:
+    """The reasons of failed calls."""
+    return {str(reason) for reason in Reason}
+
+
+def refusals() -> set[str]:
+    """The constant part of each sentence with which the command refuses its arguments."""
+    found = set()
+    for name, call in _calls(DATAPLANE / "cli"):
+        if name == "SystemExit" and call.args:
+            found |= {part for part in _parts(call.args[0]) if len(part.split()) > 2}
+    return found
+
+
+def _parts(node: ast.expr) -> list[str]:
+    """The longest constant part of a text that may have values in it."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return [node.value]
+    if isinstance(node, ast.JoinedStr):
+        constants = [part.value for part in node.values if isinstance(part, ast.Constant)]
+        return [max((str(constant) for constant in constants), key=len, default="")]
+    return []

@@ -1,0 +1,104 @@
+"""The compose file and the unit are what Docker Compose and systemd accept; the gateway accepts their configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from mcppool.cli.main import command_parser
+from mcppool.spec import PoolSpec, load_toml
+from tests.docs.snippets import of_language
+from tests.requirements import ROOT, need_program
+from tests.servers import ServerProcess, free_port
+
+COMPOSE = ROOT / "examples/compose"
+SCHEMA = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
+"""Of github.com/compose-spec/compose-spec, schema/compose-spec.json at 170098b (Apache-2.0)."""
+
+
+def test_the_compose_file_is_valid() -> None:
+    file = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
+    jsonschema.Draft7Validator(SCHEMA).validate(file)
+    gateway = file["services"]["gateway"]
+    assert (COMPOSE / gateway["build"]["context"] / "Dockerfile").resolve() == ROOT / "Dockerfile"
+    assert f" AS {gateway['build']['target']}\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_gateway_of_the_compose_file_reaches_its_servers_and_is_published_on_the_loopback_address_only() -> None:
+    services = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]
+    (pool,) = load_toml(COMPOSE / "gateway/pools.toml").pools
+    assert pool.dns == f"http://server:{services['server']['environment']['PORT']}/mcp"
+    assert pool.auth.inbound.type == "none"
+    assert all(port.startswith("127.0.0.1:") for port in services["gateway"]["ports"])
+    assert float(services["gateway"]["stop_grace_period"].removesuffix("s")) > pool.timeouts.drain
+
+
+async def test_a_gateway_tells_systemd_that_it_serves_reloads_and_stops(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(120)
+        config = tmp_path / "pools.toml"
+        port = free_port()
+        config.write_text(f'[listener]\nlisten = "127.0.0.1:{port}"\n[metrics]\nport = 0\n')
+        command = [sys.executable, "-m", "mcppool", "serve", "--config", str(config)]
+        server = ServerProcess("notifying", command, port, env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        try:
+            server.launch()
+            assert (
+                await asyncio.to_thread(manager.recv, 1000) == f"READY=1\nSTATUS=serving at 127.0.0.1:{port}".encode()
+            )
+            server.signal(signal.SIGHUP)
+            assert (await asyncio.to_thread(manager.recv, 1000)).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+            assert (await asyncio.to_thread(manager.recv, 1000)).startswith(b"READY=1\n")
+            server.signal(signal.SIGTERM)
+            assert (await asyncio.to_thread(manager.recv, 1000)).startswith(b"STOPPING=1\n")
+            assert await asyncio.to_thread(server.wait) == 0
+        finally:
+            server.close()
+
+
+def unit(tmp_path: Path) -> Path:
+    """The unit, with a command that this machine has."""
+    text = (ROOT / "examples/systemd/mcppool.service").read_text()
+    assert "/opt/mcppool/bin/mcppool" in text
+    file = tmp_path / "mcppool.service"
+    file.write_text(text.replace("/opt/mcppool/bin/mcppool", "/bin/true"))
+    return file
+
+
+def test_systemd_accepts_the_unit_and_calls_its_exposure_ok(tmp_path: Path) -> None:
+    analyze = need_program("systemd-analyze", "scripts/install-debian-packages installs it")
+    done = subprocess.run([analyze, "verify", "--man=no", unit(tmp_path)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = subprocess.run(
+        [analyze, "security", "--offline=true", "--threshold=20", unit(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_unit_runs_the_command_of_the_gateway() -> None:
+    text = (ROOT / "examples/systemd/mcppool.service").read_text()
+    for line in re.findall(r"^ExecStart(?:Pre)?=(.*)$", text, re.MULTILINE):
+        command_parser().parse_args(line.split()[1:])
+    assert float(re.search(r"^TimeoutStopSec=(\d+)s$", text, re.MULTILINE)[1]) > PoolSpec(name="x").timeouts.drain  # type: ignore[index]
+
+
+def test_systemd_accepts_the_drop_ins_of_the_documentation(tmp_path: Path) -> None:
+    analyze = need_program("systemd-analyze", "scripts/install-debian-packages installs it")
+    drop_ins = of_language("ini")
+    assert drop_ins
+    file = unit(tmp_path)
+    (tmp_path / "mcppool.service.d").mkdir()
+    for number, block in enumerate(drop_ins):
+        (tmp_path / f"mcppool.service.d/{number}.conf").write_text(block.text)
+    done = subprocess.run([analyze, "verify", "--man=no", file], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
