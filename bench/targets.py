@@ -128,16 +128,17 @@ max_waiting = 1024
 
 def mcppool(
     bench: Bench, name: str = "mcppool", sections: str = "", token: str = "", connection_pool: str = "",
-    endpoints: Sequence[str] = (),
+    endpoints: Sequence[str] = (), command: Sequence[str] = (),
 ) -> Target:  # fmt: skip
-    """Our gateway; `sections` and lines of `connection_pool` are added to its pool. `endpoints`: default, three."""
+    """Our gateway; `sections` and lines of `connection_pool` are added to its pool. `endpoints`: default, three.
+    `command` takes the place of `mcppool`."""
     port, admin = free_port(), free_port()
     file = bench.directory / f"{name}.toml"
     urls = json.dumps(endpoints or bench.upstreams[:ENDPOINTS])
     text = MCPPOOL.format(port=port, admin=admin, endpoints=urls, connection_pool=connection_pool)
     file.write_text(text + sections)
-    command = Path(sys.executable).with_name("mcppool")
-    process = bench.run(name, [str(command), "serve", "--config", str(file)], bench.target_core)
+    argv = [*(command or [str(Path(sys.executable).with_name("mcppool"))]), "serve", "--config", str(file)]
+    process = bench.run(name, argv, bench.target_core)
     target = Target(name, f"http://127.0.0.1:{port}/mcp", process, token=token, admin=f"http://127.0.0.1:{admin}")
     return started(target, f"{target.admin}/readyz")
 

@@ -31,3 +31,7 @@ bench-operator: $(DEV) ## one operator and 500 pools on a real API server: time,
 .PHONY: bench-scale
 bench-scale: $(DEV) ## large answers, 1,000 slow readers, 2,000 streams, 50,000 sessions, 1,000 endpoints; ARGS="--parts large"
 	@$(BIN)/python -m bench.scale $(ARGS)
+
+.PHONY: profile
+profile: $(DEV) ## where the CPU time of a call goes, by step of the pipeline, and as a flame graph; ARGS="--scene sse"
+	@$(BIN)/python -m bench.profiling $(ARGS)

@@ -99,6 +99,9 @@ class Answer:
     def whole(self, status: int, headers: bytes, body: bytes) -> None:
         self.status, self.body, self.done = status, body, True
 
+    def whole_stream(self, headers: bytes, events: bytes) -> None:
+        self.status, self.body, self.done = 200, self.body + events, True
+
     def begin(self, status: int, headers: bytes) -> None:
         self.status = status
 

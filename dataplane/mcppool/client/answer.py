@@ -68,6 +68,11 @@ class Answer:
         """The complete answer."""
         self.status, self.headers, self.body = status, headers, body or None
 
+    def whole_stream(self, headers: bytes, events: bytes) -> None:
+        """The complete answer as events."""
+        self.begin(200, headers)
+        self.write(events)
+
     def begin(self, status: int, headers: bytes) -> None:
         """The head of an answer in parts or of a stream of events."""
         self.status, self.headers = status, headers

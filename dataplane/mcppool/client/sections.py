@@ -141,8 +141,9 @@ class RetryPolicySection(TypedDict, total=False):
     """HTTP statuses of a refusal: the server did not begin the call. Default: [429]."""
 
     hedge_after: str
-    """Send a safe call to a second endpoint, too, when no answer has come after this time. Default: never. A
-    duration such as "250ms" or "1m30s", from 1ms to 168h.
+    """Send a safe call to a second endpoint, too, when no answer has come after this time. `auto` is the 95th
+    percentile of the last 200 calls of the same method. Default: never. A duration such as "250ms" or "1m30s",
+    from 1ms to 168h, or "auto".
     """
 
     trust_annotations: bool
@@ -234,9 +235,10 @@ class OutlierDetectionSection(TypedDict, total=False):
     """
 
     suspect_after: str
-    """The gateway checks an endpoint when a call waits longer than this for its first byte. `auto` is 1s or four
-    times the usual latency of the endpoint, whichever is larger. A duration such as "250ms" or "1m30s", from 1ms
-    to 168h, or "auto".
+    """The gateway checks an endpoint when a call waits longer than this for its first byte. `auto` is twice the 99th
+    percentile of the tools at work there, from 500ms to 30s; while these are unknown, 1s or four times the mean
+    latency of the endpoint, whichever is larger. A duration such as "250ms" or "1m30s", from 1ms to 168h, or
+    "auto".
     """
 
 

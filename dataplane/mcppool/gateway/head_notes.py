@@ -10,6 +10,7 @@ from mcppool.wire.headers import PROTOCOL_VERSION, connection_options, is_single
 from mcppool.wire.media_types import EVENT_STREAM, JSON, JSON_HEADERS
 
 _JSON = JSON.decode()
+_LF = 0x0A
 _NO_NAMES: frozenset[str] = frozenset()
 
 
@@ -37,12 +38,12 @@ class HeadNotes:
         self.headers: dict[str, str] = {}
         self.duplicates: tuple[str, ...] = ()
         self._verb = head.method
-        self._lines = [(name.decode("latin-1"), value) for name, value in head.lines]
-        for name, value in self._lines:
+        self._lines = head.lines
+        for name, value in self._decoded():
             if name in self.headers and is_single_valued(name):
                 self.duplicates = (*self.duplicates, name)
             self.headers[name] = value.decode("latin-1")
-        self.accepts_events = any(name == "accept" and EVENT_STREAM in value.lower() for name, value in self._lines)
+        self.accepts_events = any(name == "accept" and EVENT_STREAM in value.lower() for name, value in self._decoded())
         self.modern = claims_modern(self.headers.get(PROTOCOL_VERSION))
         media_type = self.headers.get("content-type", "").partition(";")[0]
         self.is_json = media_type.strip().lower() == _JSON
@@ -54,6 +55,29 @@ class HeadNotes:
         self.forward = self.extra = b""
         self.path, self.query = _split_target(head.target, self.headers.get("host", ""))
 
+    def varied(self, head: Head) -> HeadNotes:
+        """The notes of a head that differs from this one by `head.changes` only: nothing that they decide depends on
+        these headers."""
+        notes: HeadNotes = HeadNotes.__new__(HeadNotes)
+        notes.agreed, notes.duplicates, notes._verb = self.agreed, self.duplicates, self._verb
+        notes.accepts_events, notes.modern, notes.is_json = self.accepts_events, self.modern, self.is_json
+        notes.welcome, notes.cors, notes.path, notes.query = self.welcome, self.cors, self.path, self.query
+        notes.credential, notes.credential_read_by = self.credential, self.credential_read_by
+        notes.listed, notes.forward, notes.extra = self.listed, self.forward, self.extra
+        notes.headers = self.headers.copy()
+        notes._lines = head.lines
+        for at, value in head.changes:
+            name, old = self._lines[at]
+            notes.headers[name.decode("latin-1")] = value.decode("latin-1")
+            line, new = b"%b: %b\r\n" % (name, old), b"%b: %b\r\n" % (name, value)
+            notes.forward = _with_line(notes.forward, line, new)
+            if notes.extra:
+                notes.extra = _with_line(notes.extra, line, new)
+        return notes
+
+    def _decoded(self) -> list[tuple[str, bytes]]:
+        return [(name.decode("latin-1"), value) for name, value in self._lines]
+
     def forward_for(self, listed: frozenset[str]) -> bytes:
         """The header lines for the servers of a pool whose `headers.forward` is `listed`, in lower case.
 
@@ -61,20 +85,29 @@ class HeadNotes:
         protocol.
         """
         options = _NO_NAMES
-        for name, value in self._lines:
+        read = self._decoded()
+        for name, value in read:
             if name == "connection":
                 options |= connection_options(value.decode("latin-1"))
         allowed = listed - options
         extra: list[bytes] = []
         # A server reads the body as the gateway did, whatever charset its sender names.
         lines = [JSON_HEADERS] if self._verb == b"POST" else []
-        for name, value in self._lines:
+        for name, value in read:
             if reaches_servers(name, modern=self.modern, listed=allowed):
                 (extra if name in allowed else lines).append(b"%b: %b\r\n" % (name.encode("latin-1"), value))
         self.listed = listed
         self.extra = b"".join(extra)
         self.forward = b"".join(lines) + self.extra
         return self.forward
+
+
+def _with_line(lines: bytes, line: bytes, new: bytes) -> bytes:
+    """Header lines with another one in the place of `line`, if it is among them."""
+    at = lines.find(line)
+    while at > 0 and lines[at - 1] != _LF:  # the end of a longer name
+        at = lines.find(line, at + 1)
+    return lines if at < 0 else b"%b%b%b" % (lines[:at], new, lines[at + len(line) :])
 
 
 def _split_target(target: bytes, host: str) -> tuple[bytes, bytes]:
@@ -93,5 +126,6 @@ def notes_of(head: Head) -> HeadNotes:
     """The notes of a head, made once for all requests with the same head."""
     notes = head.notes
     if not isinstance(notes, HeadNotes):
-        notes = head.notes = HeadNotes(head)
+        known = head.like.notes if head.like is not None else None
+        notes = head.notes = known.varied(head) if isinstance(known, HeadNotes) else HeadNotes(head)
     return notes

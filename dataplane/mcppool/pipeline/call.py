@@ -88,16 +88,19 @@ class Call:
 class Reply(Protocol):
     """The caller's side. `headers` are rendered header lines, each ended by CRLF, without framing.
 
-    Either `whole` is called once, or `begin`, any number of `write`s with `drain` between them, and `end` or `abort`.
-    Before either, `aside` may be called any number of times.
+    Either `whole` or `whole_stream` is called once, or `begin`, any number of `write`s with `drain` between them, and
+    `end` or `abort`. Before any of them, `aside` may be called any number of times.
     """
 
     def aside(self, chunk: bytes, headers: bytes) -> None:
         """Whole events without a message: comments, event ids, `retry`. They open the answer as an event stream and
-        decide nothing: `whole`, or a `begin` of another attempt, may still follow."""
+        decide nothing: `whole`, `whole_stream`, or a `begin` of another attempt, may still follow."""
 
     def whole(self, status: int, headers: bytes, body: bytes) -> None:
         """The complete answer."""
+
+    def whole_stream(self, headers: bytes, events: bytes) -> None:
+        """The complete answer, of status 200, as whole events."""
 
     def begin(self, status: int, headers: bytes) -> None:
         """The head of a streamed answer."""

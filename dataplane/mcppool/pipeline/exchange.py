@@ -9,8 +9,9 @@ from time import monotonic
 from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.local_reply.faults import end_cancelled
-from mcppool.pipeline.request_id import reissue
+from mcppool.pipeline.request_id import reissue, reissue_small
 from mcppool.pipeline.response.relay import relay_stream, relay_whole
+from mcppool.pipeline.response.single_event import relay_single_event
 from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.pipeline.settings import Settings
 from mcppool.upstream.failures import AttemptFailed, NoCredentials
@@ -18,6 +19,7 @@ from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import NEVER, Response
 from mcppool.upstream.timeouts import within
 from mcppool.wire.bulk import BULK
+from mcppool.wire.media_types import EVENT_STREAM
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ class Exchange:
                 await _obtain_credentials(attempt)
                 now = monotonic()
             if call.request.id == connection.carried and call.request.id and not (attempt.reissue or call.session):
-                attempt.reissue = await reissue(call.request, plan.body, attempt.outcome.attempts)
+                asked, number = (call.request, plan.body), attempt.outcome.attempts
+                attempt.reissue = reissue_small(*asked, number) or await reissue(*asked, number)
             if attempt.outcome.cancelled:  # before it was sent
                 end_cancelled(attempt.reply, attempt.outcome)
                 return
@@ -60,9 +63,7 @@ class Exchange:
                 movable=attempt.movable, bound=call.session is not None,
                 clock=call.session.streams if call.session is not None else None, body=body,
             )  # fmt: skip
-            if response.whole:
-                relay_whole(attempt, response, response.body)
-            else:
+            if not response.whole or not relay_at_once(attempt, response):
                 await relay_stream(attempt, response)
         except AttemptFailed:
             if not attempt.outcome.cancelled:
@@ -102,6 +103,15 @@ async def _lease(attempt: Attempt, now: float) -> Connection:
     if call.request.id is None or (call.address and call.request.method == "initialize"):
         return await connections.open_stream()
     return await connections.lease(now, unsafe=plan.unsafe, deadline=plan.deadline, bound=call.session is not None)
+
+
+def relay_at_once(attempt: Attempt, response: Response) -> bool:
+    """Pass on a whole answer; returns False for an event stream that needs a reader of its events. Raises
+    AttemptFailed if it is not the answer."""
+    if response.content_type == EVENT_STREAM:
+        return relay_single_event(attempt, response)
+    relay_whole(attempt, response, response.body)
+    return True
 
 
 def _rendered(attempt: Attempt) -> tuple[bytes, bytes | None]:

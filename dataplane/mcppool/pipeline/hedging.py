@@ -1,4 +1,5 @@
 """Hedging, if `retry_policy.hedge_after` is set: a safe call that has waited that long goes to a second endpoint too.
+With `auto`, the time comes from the latencies of the method (`policy.hedge_delay`).
 
 The first answer counts; the other attempt is cancelled. Only the safe class is hedged, because both attempts may be
 executed. The retry budget pays for each hedge (Dean and Barroso, "The Tail at Scale", 2013).
@@ -7,7 +8,7 @@ executed. The retry budget pays for each hedge (Dean and Barroso, "The Tail at S
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 from mcppool.observe.metrics import PoolMetrics
@@ -19,7 +20,9 @@ from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.request_id import ReissuedRequest, reissue
 from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.settings import Settings
+from mcppool.policy.hedge_delay import HedgeDelay
 from mcppool.policy.retry_budget import RetryBudget
+from mcppool.spec.sections.retry_policy import HEDGE_BY_LATENCY
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed
 
@@ -54,6 +57,11 @@ class _Lane:
         """As of `Reply`."""
         if self._mine():
             self._race.reply.whole(status, headers, body)
+
+    def whole_stream(self, headers: bytes, events: bytes) -> None:
+        """As of `Reply`."""
+        if self._mine():
+            self._race.reply.whole_stream(headers, events)
 
     def begin(self, status: int, headers: bytes) -> None:
         """As of `Reply`."""
@@ -91,6 +99,7 @@ class Hedging:
     exchange: Exchange
     feedback: Feedback
     metrics: PoolMetrics
+    _delays: dict[str, HedgeDelay] = field(default_factory=dict)  # by method; safe methods are few
 
     async def run(self, attempt: Attempt, hedge_after: float) -> None:
         """Run `attempt`, and a second one elsewhere if the first is slow. `attempt.outcome` and `.endpoint` become the
@@ -98,6 +107,20 @@ class Hedging:
 
         Raises AttemptFailed if neither was answered: the first one's failure.
         """
+        if hedge_after != HEDGE_BY_LATENCY:
+            await self._run(attempt, hedge_after)
+            return
+        method, began = attempt.call.request.method or "", monotonic()
+        delay = self._delays.get(method)
+        if delay is None:
+            delay = self._delays[method] = HedgeDelay()
+        if delay.seconds is None:
+            await self.exchange.run(attempt)
+        else:
+            await self._run(attempt, delay.seconds)
+        delay.observe(monotonic() - began)
+
+    async def _run(self, attempt: Attempt, hedge_after: float) -> None:
         plan, call = attempt.plan, attempt.call
         race = _Race(attempt.reply)
         lanes = [_in_lane(attempt, race, attempt.endpoint, attempt.reissue)]

@@ -11,7 +11,7 @@ from itertools import count
 
 from mcppool.turns import in_turns
 from mcppool.wire.bulk import BULK
-from mcppool.wire.message_ids import replace_id
+from mcppool.wire.message_ids import replace_id, splice_id
 from mcppool.wire.places import replaced
 from mcppool.wire.rpc_request import RpcRequest
 
@@ -20,10 +20,23 @@ _numbers = count()
 
 async def reissue(request: RpcRequest, body: bytes, attempt: int) -> ReissuedRequest:
     """Attempt number `attempt` of a request."""
-    id = b'"mcppool-%d-%x"' % (attempt, next(_numbers))
+    small = reissue_small(request, body, attempt)
+    if small is not None:
+        return small
+    id = _fresh_id(attempt)
+    return ReissuedRequest(request, id, await in_turns(replaced(body, ("id",), id)))
+
+
+def reissue_small(request: RpcRequest, body: bytes, attempt: int) -> ReissuedRequest | None:
+    """The same at once; None for a body of more than `BULK` bytes."""
     if len(body) > BULK:
-        return ReissuedRequest(request, id, await in_turns(replaced(body, ("id",), id)))
-    return ReissuedRequest(request, id, replace_id(body, id))
+        return None
+    id = _fresh_id(attempt)
+    return ReissuedRequest(request, id, splice_id(body, request.id or b"", id) or replace_id(body, id))
+
+
+def _fresh_id(attempt: int) -> bytes:
+    return b'"mcppool-%d-%x"' % (attempt, next(_numbers))
 
 
 class ReissuedRequest:
@@ -37,5 +50,10 @@ class ReissuedRequest:
         self.body = body
 
     def restore(self, message: bytes) -> bytes:
-        """The answer with the client's own id."""
+        """The answer, which has this id, with the client's own id."""
+        # A server that repeats its members, or the id elsewhere, gets a closer look.
+        if len(message) <= BULK and message.count(self.id) == 1:
+            spliced = splice_id(message, self.id, self._original)
+            if spliced is not None:
+                return spliced
         return replace_id(message, self._original)

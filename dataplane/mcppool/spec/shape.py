@@ -56,6 +56,8 @@ class Shape:
     pattern: str | None = None
     hint: str | None = None
     word: str | None = None
+    word_is_none: bool = True
+    """Whether `word` stands for None, so that it is the default where there is none."""
     item: Shape | None = None
     key: Shape | None = None
     model: type[BaseModel] | None = None
@@ -106,7 +108,8 @@ def _shape(annotation: Any, metadata: tuple[Any, ...]) -> Shape:
 def _kind(annotation: Any, origin: Any, metadata: tuple[Any, ...]) -> dict[str, Any]:
     for item in metadata:
         if isinstance(item, DurationRule):
-            return {"kind": "duration", "minimum": item.minimum, "maximum": item.maximum, "word": item.word}
+            return {"kind": "duration", "minimum": item.minimum, "maximum": item.maximum, "word": item.word,
+                "word_is_none": item.meaning is None}  # fmt: skip
         if isinstance(item, CountRule):
             return {"kind": "integer", "minimum": item.minimum, "maximum": item.maximum, "word": item.word}
         if isinstance(item, SizeRule):

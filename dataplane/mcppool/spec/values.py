@@ -84,11 +84,12 @@ class Secret:
 
 @dataclass(frozen=True)
 class DurationRule:
-    """Reads a duration into seconds. `word` is a text that stands for None, as in `suspect_after = "auto"`."""
+    """Reads a duration into seconds. `word` is a text that stands for `meaning`, as in `suspect_after = "auto"`."""
 
     minimum: float = 0.001
     maximum: float = 168 * 3600.0
     word: str | None = None
+    meaning: float | None = None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.with_info_plain_validator_function(
@@ -96,8 +97,8 @@ class DurationRule:
         )
 
     def _read(self, value: object, info: ValidationInfo) -> float | None:
-        if self.word is not None and (value == self.word or (value is None and not info.context)):
-            return None
+        if self.word is not None and (value == self.word or (value == self.meaning and not info.context)):
+            return self.meaning
         if isinstance(value, str):
             try:
                 seconds = parse_duration(value)
@@ -115,7 +116,7 @@ class DurationRule:
 
     def write(self, value: float | None) -> str | None:
         """The text of a value as a person would write it."""
-        return self.word if value is None else format_duration(value)
+        return self.word if value is None or value == self.meaning else format_duration(value)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from math import isfinite
+from typing import Final
 
 import msgspec
 
@@ -13,6 +14,9 @@ from mcppool.wire.places import replace_at
 from mcppool.wire.raw_values import is_number
 
 _decode_any = msgspec.json.Decoder().decode
+_BEGINNING: Final = b'{"jsonrpc":"2.0","id":'
+_BEFORE_ID: Final = len(_BEGINNING)
+_BRACE: Final = 0x7B
 _encode = msgspec.json.Encoder().encode
 
 
@@ -37,6 +41,21 @@ def canonical_id(raw: bytes) -> bytes:
 def replace_id(body: bytes, new_id: bytes) -> bytes:
     """The message with the raw JSON `new_id` as its id; every other byte stays. Raises BadEnvelope."""
     return replace_at(body, ("id",), new_id)
+
+
+def splice_id(body: bytes, id: bytes, new_id: bytes) -> bytes | None:
+    """`replace_id` for a message whose id is known to be `id`, without a second reading of the message.
+
+    None if the id is not where writers usually put it: behind `jsonrpc` at the beginning, or at the end.
+    """
+    if body.startswith(_BEGINNING):
+        end = _BEFORE_ID + len(id)
+        if body.startswith(id, _BEFORE_ID) and body[end : end + 1] in (b",", b"}"):
+            return b"%b%b%b" % (_BEGINNING, new_id, body[end:])
+        return None
+    # The last brace closes the message itself, so the member before it is a member of the message.
+    ending = b',"id":%b}' % id
+    return b'%b,"id":%b}' % (body[: -len(ending)], new_id) if body.endswith(ending) and body[0] == _BRACE else None
 
 
 def rewrite_ids(

@@ -78,7 +78,7 @@ def parse_response(body: bytes) -> RpcResponse:
     if answer.jsonrpc != "2.0":
         raise BadEnvelope(INVALID_REQUEST, 'jsonrpc must be "2.0"', "not_jsonrpc")
     id = None if answer.id is UNSET else bytes(answer.id)
-    if id is not None and not id.isdigit():
+    if id is not None and not id.isdigit() and (b"\\" in id or not id.startswith(b'"')):
         id = canonical_id(id)
     result = answer.result
     if answer.method is not None:

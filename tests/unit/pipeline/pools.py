@@ -76,6 +76,10 @@ class Heard:
         self.said.append("whole")
         self.status, self.headers, self.body = status, headers, body
 
+    def whole_stream(self, headers: bytes, events: bytes) -> None:
+        self.said.append("whole")
+        self.status, self.headers, self.body = 200, headers, self.body + events
+
     def begin(self, status: int, headers: bytes) -> None:
         self.said.append("begin")
         self.status, self.headers = status, headers

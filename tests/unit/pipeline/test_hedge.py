@@ -12,6 +12,8 @@ from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.hedging import Hedging
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.policy.hedge_delay import ENOUGH
+from mcppool.spec.sections.retry_policy import HEDGE_BY_LATENCY
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
 from tests.unit.pipeline.pools import Heard, call_of, planned, pool_of
 from tests.waiting import until
@@ -238,3 +240,26 @@ async def test_a_client_that_leaves_cancels_both() -> None:
         await running
     assert set(race.cancelled) == set(race.ran)
     assert not asyncio.all_tasks() - {asyncio.current_task()}
+
+
+async def test_a_learned_delay_hedges_nothing_until_the_latencies_of_the_method_are_known() -> None:
+    race = Race(answers(b"one"), answers(b"one"))
+    pool, behaviours = race.pool, race.behaviours
+    hedging = Hedging(pool.settings, pool.picker, pool.budget, race, pool.feedback, pool.metrics)
+
+    async def play(*now: Behaviour) -> None:
+        behaviours[:] = now
+        race.ran.clear()
+        first = race.attempt
+        attempt = Attempt(first.context, first.call, first.plan, race.first, Heard(), Outcome(), None, monotonic())
+        async with asyncio.timeout(30):
+            await hedging.run(attempt, HEDGE_BY_LATENCY)
+
+    known = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.05, known.set)
+    await play(answers(b"slow", after=known), answers(b"two"))
+    assert pool.metrics.hedges == 0, "nothing is known yet"
+    for _ in range(ENOUGH * 2):
+        await play(answers(b"one"), answers(b"two"))
+    await play(hangs, answers(b"two"))
+    assert pool.metrics.hedges == 1

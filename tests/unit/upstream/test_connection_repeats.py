@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mcppool.upstream.failures import AttemptFailed
-from tests.unit.upstream.line import FORMS, JSON, Line, cut, read, sized
+from tests.unit.upstream.line import FORMS, JSON, Line, chunks, cut, read, sized
 
 HEADS = [
     JSON,
@@ -66,9 +66,19 @@ async def exchange(line: Line, answer: bytes, places: list[int]) -> Seen:
     return Seen(*seen, not line.connection.closing, keep_for, waits, parts)
 
 
+def chunked(body: bytes, head: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\n%btransfer-encoding: chunked\r\n\r\n%b0\r\n\r\n" % (
+        head, chunks(body[:1], body[1:]) if len(body) > 1 else b""
+    )  # fmt: skip
+
+
+def usual() -> st.SearchStrategy[bytes]:
+    kinds = st.sampled_from([sized, chunked])
+    return st.builds(lambda kind, body, head: kind(body, head), kinds, st.sampled_from(BODIES), st.sampled_from(HEADS))
+
+
 def answers() -> st.SearchStrategy[bytes]:
-    usual = st.builds(sized, st.sampled_from(BODIES), st.sampled_from(HEADS))
-    return st.one_of(usual, st.sampled_from(list(FORMS.values())), broken(usual))
+    return st.one_of(usual(), st.sampled_from(list(FORMS.values())), broken(usual()))
 
 
 @st.composite
@@ -81,7 +91,7 @@ def broken(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
 
 
 @given(
-    first=st.builds(sized, st.sampled_from(BODIES), st.sampled_from(HEADS)),
+    first=usual(),
     others=st.lists(st.tuples(answers(), st.lists(st.integers(0, 6000), max_size=2)), min_size=1, max_size=3),
 )
 @example(first=sized(b"{}"), others=[(sized(b"{}") + b"HTTP/1.1", [])])
@@ -137,3 +147,7 @@ async def test_the_parser_does_not_see_an_answer_with_a_known_head(monkeypatch: 
     assert len(seen) == 1
     assert (await exchange(line, sized(b'{"a":1}'), [])).body == b'{"a":1}'
     assert len(seen) == 1
+    await exchange(line, chunked(b"data: 1\n\n", HEADS[4]), [])
+    assert len(seen) == 2
+    assert (await exchange(line, chunked(b"data: 2\n\n", HEADS[4]), [])).body == b"data: 2\n\n"
+    assert len(seen) == 2

@@ -26,6 +26,7 @@ from mcppool.gateway.http.validation import (
     read_request_line,
     too_many_headers,
 )
+from mcppool.gateway.http.varied_head import HeadModels
 from mcppool.policy.memory_budget import MemoryAccount, MemoryBudget
 
 _HEAD_END = b"\r\n\r\n"
@@ -99,8 +100,8 @@ class RequestReader:
 
     __slots__ = (
         "_at", "_blocked", "_body", "_chunks", "_data", "_deliver", "_fresh", "_head", "_http11", "_keep_alive", "_key",
-        "_last", "_left", "_limits", "_lines", "_own", "_padded", "_parser", "_part", "behind", "client", "done",
-        "expects", "in_body",
+        "_last", "_left", "_limits", "_lines", "_models", "_own", "_padded", "_parser", "_part", "_varies", "behind",
+        "client", "done", "expects", "in_body",
     )  # fmt: skip
 
     def __init__(self, limits: RequestLimits, deliver: Callable[[HttpRequest], None]) -> None:
@@ -117,6 +118,8 @@ class RequestReader:
         self._key: Key | None = None  # of a head that may be stored
         self._last: Head | None = None  # the last stored one
         self._own: HeadCache | None = None  # heads with credentials
+        self._models = HeadModels()
+        self._varies = False  # the head before differed from a known one in values only
         self._head: Head | None = None  # of the request whose body is coming
         self._body: Body | None = None
         self._left = 0  # bytes of the body that are still to come
@@ -165,11 +168,25 @@ class RequestReader:
                     self._blocked = True
                     self._deliver(HttpRequest(last, data[begin:], http11=True))
                     return False
+                if self._varies and self._feed_varied(data):
+                    return False
         self._data = data if self._at >= len(self._data) else self._data[self._at :] + data
         self._at = 0
         if not self._blocked and not self.behind:
             self.read_on()
         return bool(self._data)
+
+    def _feed_varied(self, data: bytes) -> bool:
+        """Deliver one whole request whose head differs from a known one in values only; returns whether it was one."""
+        begin = data.find(_HEAD_END) + len(_HEAD_END)
+        size = len(data) - begin
+        found = self._models.read(data[:begin], self._limits.credential_headers) if size <= UNCHARGED else None
+        if found is None or found[1] != size:
+            return False
+        check_length(size, self._limits.max_body)
+        self._blocked = True
+        self._deliver(HttpRequest(found[0], data[begin:], http11=True))
+        return True
 
     def free(self) -> None:
         """The delivered request is over: the next one may be read. `behind` tells whether there is something to
@@ -218,12 +235,19 @@ class RequestReader:
             return len(data)
         end += len(_HEAD_END)
         head = data[at:end]
-        self._key, length, known_head = self._limits.heads.find(head)
-        if known_head is None and self._own is not None and self._key is not None:
-            known_head = self._own.get(self._key)
-        if known_head is None:
-            return self._begin_body(data, end, self._parse_head(head))
-        self._head = self._last = known_head
+        varied = self._models.read(head, self._limits.credential_headers) if self._varies else None
+        if varied is None:
+            self._key, length, known_head = self._limits.heads.find(head)
+            if known_head is None and self._own is not None and self._key is not None:
+                known_head = self._own.get(self._key)
+            if known_head is not None:
+                self._head = self._last = known_head
+            elif self._varies or (varied := self._models.read(head, self._limits.credential_headers)) is None:
+                self._varies = False
+                return self._begin_body(data, end, self._parse_head(head))
+        if varied is not None:
+            self._varies = True
+            self._head, length = varied
         self._http11 = True
         check_length(length, self._limits.max_body)
         return self._begin_body(data, end, length)
@@ -245,6 +269,7 @@ class RequestReader:
         if self._key is not None and keep_alive and not self.expects:
             self._heads_for(lines).keep(self._key, self._head)
             self._last = self._head
+            self._models.add(self._head)
         return length
 
     def _heads_for(self, lines: list[tuple[bytes, bytes]]) -> HeadCache:

@@ -137,6 +137,15 @@ class ResponseWriter:
         else:
             self._buffer.write(b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (*head, b"" if self._bodyless else body))
 
+    def whole_stream(self, headers: bytes, events: bytes) -> None:
+        """Write head and events at once; on an open event stream, the events and the end."""
+        if self.state is WAITING:
+            self.whole(200, headers, events)
+        elif self.state is OPENED:
+            self.state = EVENTS
+            self.write(events)
+            self.end()
+
     def error(self, status: int, body: bytes, headers: bytes = b"") -> None:
         """Write a JSON-RPC error to a client whose era is not known."""
         self.whole(status, ERROR_HEADERS + headers, body)

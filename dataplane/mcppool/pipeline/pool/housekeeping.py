@@ -24,6 +24,7 @@ from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.serve import Pipeline
 from mcppool.pipeline.sessions.sealed_ids import Sessions
 from mcppool.pipeline.settings import Settings
+from mcppool.pipeline.usual_latencies import UsualLatencies
 from mcppool.policy.endpoint_health import EndpointState
 from mcppool.policy.hang_detection import QUICK, may_work_long
 from mcppool.policy.health_score import renew_scores
@@ -35,9 +36,6 @@ SWEEP = 0.1  # seconds between two sweeps: the error of every time-out
 WARN_AFTER = 3.0  # seconds in which a server may answer before a warning that none has
 WARN_EVERY = 60.0
 READ_HEADERS = 2.0  # seconds between two looks at files with header values
-# `suspect_after = "auto"`: the larger of this and four times the endpoint's usual latency (design §3.7).
-SUSPECT_MIN = 1.0
-SUSPECT_FACTOR = 4.0
 HANGING = (EndpointState.HUNG, EndpointState.STUCK)
 
 log = get_logger("pool")
@@ -59,6 +57,7 @@ class Housekeeping:
     pipeline: Pipeline
     metrics: PoolMetrics
     background: BackgroundTasks
+    usual: UsualLatencies
     renew_candidates: Callable[[], None]
     renew_catalog: Callable[[], None]
     refresh_outbound: Callable[[], None]
@@ -87,6 +86,7 @@ class Housekeeping:
         """Handle everything that is due."""
         for endpoint in (*self.endpoints.values(), *self.endpoints.leaving):
             endpoint.connections.sweep(now)
+        self.usual.sweep(now)
         changed = [self._watch(endpoint, now) for endpoint in self.endpoints.values()]
         if any(changed):
             self.renew_candidates()  # a new tuple, for which strategies prepare anew what depends on weights
@@ -162,7 +162,7 @@ class Housekeeping:
     def _suspect_after(self, endpoint: Endpoint) -> float:
         """Seconds without a first byte after which the endpoint is checked."""
         configured = self.settings.spec.outlier_detection.suspect_after
-        return configured if configured is not None else max(SUSPECT_MIN, SUSPECT_FACTOR * endpoint.latency.measured)
+        return configured if configured is not None else self.usual.suspect_after(endpoint)
 
     def _let_go(self, now: float) -> None:
         """Close draining endpoints that are idle, or whose drain time is over."""

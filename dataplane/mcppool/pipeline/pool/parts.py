@@ -52,6 +52,7 @@ from mcppool.pipeline.shared_checks import SharedChecks
 from mcppool.pipeline.subscriptions.filter import TOOLS_CHANGED
 from mcppool.pipeline.subscriptions.hub import SubscriptionHub
 from mcppool.pipeline.tool_pins import PinnedTools
+from mcppool.pipeline.usual_latencies import UsualLatencies
 from mcppool.policy.call_record import CallRecord
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.policy.refusal_budget import RefusalBudget
@@ -107,7 +108,7 @@ class PoolParts:
         )  # fmt: skip
         self.housekeeping = Housekeeping(
             settings, endpoints, self.picker, self.breakers, self.rests, self.outage, self.sessions, self.probers,
-            self.log, self.pipeline, self.metrics, self.background,
+            self.log, self.pipeline, self.metrics, self.background, UsualLatencies(self.metrics),
             renew_candidates=self.renew_candidates, renew_catalog=self.renew_catalog, hangs=self.membership.hangs,
             refresh_outbound=self.outbound.refresh,
         )  # fmt: skip

@@ -113,7 +113,7 @@ def _defaults(field: FieldShape, path: str, spelling: Spelling) -> str:
     if field.required:
         return "required"
     default = written_default(field)
-    if default is None:
+    if default is None and field.shape.word_is_none:
         default = field.shape.word
     if field.shape.kind == "choice" and default is not None and not available(path, (default,)):
         default = next(iter(available(path, field.shape.choices)))

@@ -53,5 +53,6 @@ class OutlierDetectionSpec(Section):
     suspect_after: Annotated[float | None, DurationRule(word="auto")] = Field(
         None,
         description="The gateway checks an endpoint when a call waits longer than this for its first byte. "
-        "`auto` is 1s or four times the usual latency of the endpoint, whichever is larger.",
+        "`auto` is twice the 99th percentile of the tools at work there, from 500ms to 30s; while these are unknown, "
+        "1s or four times the mean latency of the endpoint, whichever is larger.",
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field, model_validator
 
 from mcppool.spec.model import NotMore, Rule, Section
-from mcppool.spec.values import Duration, DurationOrZero, Flag, Integer
+from mcppool.spec.values import DurationOrZero, DurationRule, Flag, Integer
 
 RetryPreset = Literal["quick", "standard", "network", "throttle"]
 RetryStrategy = Literal["exponential", "linear", "adaptive"]
@@ -20,6 +20,9 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     "throttle": {"strategy": "linear", "base_delay": "2s", "max_delay": "30s", "max_attempts": 3},
 }
 """Values of each preset (from the founding document)."""
+
+HEDGE_BY_LATENCY: Final = 0.0
+"""`hedge_after = "auto"`."""
 
 SET_BY_PRESET: Final = frozenset(PRESETS["standard"])
 
@@ -56,10 +59,10 @@ class RetryPolicySpec(Section):
     refused_statuses: tuple[Status, ...] = Field(
         (429,), max_length=16, description="HTTP statuses of a refusal: the server did not begin the call."
     )
-    hedge_after: Duration | None = Field(
+    hedge_after: Annotated[float, DurationRule(word="auto", meaning=HEDGE_BY_LATENCY)] | None = Field(
         None,
-        description="Send a safe call to a second endpoint, too, when no answer has come after this time. "
-        "Default: never.",
+        description="Send a safe call to a second endpoint, too, when no answer has come after this time. `auto` is "
+        "the 95th percentile of the last 200 calls of the same method. Default: never.",
     )
     trust_annotations: Flag = Field(
         True,

@@ -12,7 +12,7 @@ import httptools
 
 from mcppool.upstream.http.answer_head import AnswerHead, keep_alive_timeout
 from mcppool.upstream.http.response import Response
-from mcppool.wire.repeated_head import split_head
+from mcppool.wire.repeated_head import MAX_REMEMBERED, split_head
 
 MAX_HEAD = 64 * 1024
 """Upper bound in bytes on an answer's head, interim answers, and other bytes outside the body: trailers, chunk
@@ -20,6 +20,7 @@ extensions."""
 
 MAX_HEADERS = 256
 MAX_PARTS = 1024  # upper bound on separate parts of a held body
+HEAD_END = b"\r\n\r\n"
 BODILESS = frozenset({204, 304})
 
 
@@ -32,7 +33,7 @@ class AnswerReceiver(Protocol):
         """The status and the headers of the final answer are known."""
 
     def part_received(self, response: Response) -> None:
-        """A part of the body was added to the answer."""
+        """More of the body was added to the answer, which is not complete yet."""
 
     def answer_complete(self, response: Response, kept: bool) -> None:
         """The last byte has come; `kept`: the server keeps the connection."""
@@ -69,6 +70,10 @@ class AnswerReader:
         self.response = response
         self._received = self._mark = 0
 
+    def forget_head(self) -> None:
+        """The next answer is to be handed over with its head, before its body."""
+        self._known = None
+
     @property
     def begun(self) -> bool:
         """Whether the server has sent a status, so that it certainly had the request."""
@@ -82,13 +87,14 @@ class AnswerReader:
             return
         if not self._received:
             known = self._known
-            if known is not None and (begin := known.body_in(data)):
-                self._take(response, known, data[begin:])
+            if known is not None and (body := known.body_of(data)) is not None:
+                self._take(response, known, body)
                 return
             self._beginning = data
             self._coding = b""
             self._sized = self._chunked = False
         self._received += len(data)
+        size = response.size
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -96,8 +102,13 @@ class AnswerReader:
         except httptools.HttpParserUpgrade:
             self._receiver.reject("the server switched protocols")
         else:
-            if self._received - self._mark > MAX_HEAD and self.response is not None:
-                where = "a head" if self.response.status < 200 else "a trailer or a chunk's head"
+            if response.complete or self.response is not response:
+                return
+            # Only now: an event stream that has come whole needs no reader of its parts.
+            if response.size > size:
+                self._receiver.part_received(response)
+            if self._received - self._mark > MAX_HEAD:
+                where = "a head" if response.status < 200 else "a trailer or a chunk's head"
                 self._receiver.reject(f"{where} of more than {MAX_HEAD} bytes")
 
     def end(self) -> bool:
@@ -165,7 +176,6 @@ class AnswerReader:
         response.size += len(body)
         if len(response.chunks) > MAX_PARTS:
             response.join_parts()
-        self._receiver.part_received(response)
 
     def on_message_complete(self) -> None:
         """The answer is complete."""
@@ -194,11 +204,15 @@ class AnswerReader:
         self._receiver.answer_complete(response, True)
 
     def _remember(self, response: Response) -> None:
-        """Keep the head of a whole answer, if it came in the first piece and gives the length of the body. A stream is
-        never held until it is whole, so it is never kept."""
+        """Keep the head of a whole answer, if it came in the first piece and gives the length of the body, or says that
+        the body is chunked."""
         beginning, self._beginning = self._beginning, b""
-        held = response.content_type != b"text/event-stream" and response.status not in BODILESS
-        if held and self._sized and not self._chunked:
-            found = split_head(beginning[: beginning.find(b"\r\n\r\n") + 4])
+        if response.status in BODILESS or self._sized is self._chunked:
+            return
+        head = beginning[: beginning.find(HEAD_END) + len(HEAD_END)]
+        if self._sized:
+            found = split_head(head)
             if found is not None:
                 self._known = AnswerHead(found[0], found[1], response)
+        elif head.endswith(HEAD_END) and len(head) <= MAX_REMEMBERED:
+            self._known = AnswerHead(head, None, response)

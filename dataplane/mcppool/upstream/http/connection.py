@@ -108,6 +108,8 @@ class Connection(asyncio.Protocol):
         self.movable = movable
         self.bound = bound
         self._early = early
+        if early:
+            self._reader.forget_head()
         self.used = True
         self.held = False
         self._enter(WAITING)

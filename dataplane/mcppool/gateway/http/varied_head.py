@@ -1,0 +1,101 @@
+"""Heads that differ from one that was read before in the values of some headers only, such as `traceparent`.
+
+Their lines are compared with those of the known head. Equal lines have equal meaning; a different line must have the
+same name and a plain value, and nothing that is remembered with a head may depend on that name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from mcppool.gateway.http.head_cache import Change, Head
+from mcppool.wire.repeated_head import MAX_DIGITS, MAX_REMEMBERED
+
+MAX_MODELS: Final = 4
+"""Known heads that one connection compares with: a client has one for each method and tool."""
+
+_FIXED: Final = frozenset(
+    b"accept connection content-encoding content-type expect host keep-alive last-event-id origin proxy-connection te "
+    b"trailer transfer-encoding upgrade".split()
+)
+_FIXED_PREFIXES: Final = (b"access-control-", b"mcp-", b"sec-")
+_PARAM_PREFIX: Final = b"mcp-param-"
+_VALUE: Final = re.compile(rb"[!-~](?:[ -~]*[!-~])?")
+
+
+class HeadModel:
+    """A known head, line by line. `credential_headers` are the names whose values belong to credentials."""
+
+    __slots__ = ("_digits_at", "_head", "_length_at", "_lines", "_prefixes", "credential_headers")
+
+    def __init__(self, head: Head, credential_headers: frozenset[bytes]) -> None:
+        before, after = head.key
+        self._head = head
+        self.credential_headers = credential_headers
+        self._lines = (before + after)[: -len(b"\r\n\r\n")].split(b"\r\n")
+        self._length_at = before.count(b"\r\n")
+        self._digits_at = len(self._lines[self._length_at])
+        names = [name for name, _ in head.lines]
+        # As far as a line may vary: its name, the colon and a space.
+        self._prefixes: list[bytes | None] = [None] * len(self._lines)
+        if len(names) + 2 != len(self._lines):  # the reader has left a line out
+            return
+        for at, name in enumerate(names, 1):
+            place = at + (at >= self._length_at)
+            prefix = self._lines[place][: len(name) + 2]
+            if names.count(name) == 1 and not self._is_fixed(name) and prefix.lower() == name + b": ":
+                self._prefixes[place] = prefix
+
+    def _is_fixed(self, name: bytes) -> bool:
+        if name in _FIXED or name in self.credential_headers:
+            return True
+        return name.startswith(_FIXED_PREFIXES) and not name.startswith(_PARAM_PREFIX)
+
+    def read(self, lines: list[bytes]) -> tuple[Head, int] | None:
+        """The head with these lines, and the length of its body; None if it differs in more than values."""
+        if len(lines) != len(self._lines):
+            return None
+        known, prefixes, length_at = self._lines, self._prefixes, self._length_at
+        changes: list[Change] = []
+        for at, line in enumerate(lines):
+            if line == known[at] or at == length_at:
+                continue
+            prefix = prefixes[at]
+            if prefix is None or not line.startswith(prefix) or _VALUE.fullmatch(line, len(prefix)) is None:
+                return None
+            changes.append((at - 1 - (at > length_at), line[len(prefix) :]))
+        digits = lines[length_at][self._digits_at :]
+        if not (lines[length_at].startswith(known[length_at]) and digits.isdigit() and len(digits) <= MAX_DIGITS):
+            return None
+        return self._head.varied(changes), int(digits)
+
+
+class HeadModels:
+    """The models of one connection, the latest first."""
+
+    __slots__ = ("_heads",)
+
+    def __init__(self) -> None:
+        self._heads: list[Head] = []
+
+    def add(self, head: Head) -> None:
+        """Compare the next heads with this one, too."""
+        if head in self._heads:
+            self._heads.remove(head)
+        self._heads.insert(0, head)
+        del self._heads[MAX_MODELS:]
+
+    def read(self, head: bytes, credential_headers: frozenset[bytes]) -> tuple[Head, int] | None:
+        """A whole head that differs from a known one in values only, and the length of its body."""
+        if len(head) > MAX_REMEMBERED:
+            return None
+        lines = head[: -len(b"\r\n\r\n")].split(b"\r\n")
+        for known in self._heads:
+            model = known.model
+            if not isinstance(model, HeadModel) or model.credential_headers is not credential_headers:
+                model = known.model = HeadModel(known, credential_headers)
+            found = model.read(lines)
+            if found is not None:
+                return found
+        return None

@@ -1,0 +1,45 @@
+"""Passes on an answer that has come as a whole event stream of one event: it is judged as JSON is, without a reader of
+events."""
+
+from __future__ import annotations
+
+from mcppool.pipeline.attempt import Attempt
+from mcppool.pipeline.response.validate import accept_answer
+from mcppool.upstream.http.response import Response
+from mcppool.wire.errors import BadEnvelope
+from mcppool.wire.media_types import EVENT_HEADERS
+from mcppool.wire.rpc_response import parse_response
+from mcppool.wire.single_event import data_of
+
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON these are white space between members, never part of a string
+
+
+def relay_single_event(attempt: Attempt, response: Response) -> bool:
+    """Pass on a whole answer of type `text/event-stream`, if it is one event with the answer; otherwise return False:
+    then nothing has happened yet. Raises AttemptFailed if the event answers another request."""
+    call, stream = attempt.call, response.body
+    if response.status != 200 or call.request.id is None:
+        return False
+    if len(stream) > attempt.context.settings.spec.limits.max_answer:
+        return False
+    place = data_of(stream)
+    if place is None:
+        return False
+    start, end = place
+    data = stream[start:end]
+    try:
+        message = parse_response(data)
+    except BadEnvelope:
+        return False
+    if message.kind != "response":
+        return False
+    answer = accept_answer(attempt, 200, message, data)
+    headers = EVENT_HEADERS
+    if call.request.method == "initialize":
+        headers += attempt.context.sessions.opened(call, attempt.endpoint, response, answer)
+    if answer is not data:
+        if b"\n" in answer or b"\r" in answer:
+            answer = answer.translate(_ONE_LINE)
+        stream = b"%b%b%b" % (stream[:start], answer, stream[end:])
+    attempt.reply.whole_stream(headers, stream)
+    return True

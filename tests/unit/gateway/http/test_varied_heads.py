@@ -1,0 +1,133 @@
+"""A head that differs from a known one in some values has the meaning that it has by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mcppool.gateway.head_notes import HeadNotes, notes_of
+from mcppool.gateway.http.reader import CREDENTIAL_HEADERS, HttpRequest, RequestLimits, RequestReader
+from mcppool.gateway.http.validation import Malformed
+from mcppool.gateway.http.varied_head import MAX_MODELS
+
+LISTED = frozenset({"x-tenant", "x-b"})
+NAMES = [
+    "traceparent", "Traceparent", "tracestate", "X-Request-Id", "x-tenant", "x-b", "Mcp-Param-City", "mcp-name",
+    "Mcp-Method", "MCP-Protocol-Version", "Mcp-Session-Id", "Accept", "Content-Type", "Content-Length", "Host",
+    "Origin", "Connection", "Expect",
+    "Transfer-Encoding", "Authorization", "x-key", "Cookie", "Upgrade", "Te", "Last-Event-ID",
+]  # fmt: skip
+VALUES = [
+    "a", "b", "a b", "1", "2", "a: b", "", " a", "a ", "\ta", "\xe9", "\0", "a\r\nx: y", "a\nb", "close", "keep-alive",
+    "text/event-stream", "application/json", "2026-07-28", "2025-06-18", "chunked", "100-continue", "x-tenant",
+    "tools/call", "h2c", "x" * 5000,
+]  # fmt: skip
+Header = tuple[str, str]
+HEADERS = st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES))
+BODIES = st.sampled_from(["{}", '{"a":1}'])
+TARGETS = ["/mcp", "/mcp?a=b", "/other"]
+
+
+def request(headers: list[Header], target: str = "/mcp", body: str = "{}", separator: str = ": ") -> bytes:
+    """A request; its length is the first header."""
+    lines = [("Host", "a"), ("Content-Length", str(len(body))), *headers]
+    head = "".join(f"{name}{separator}{value}\r\n" for name, value in lines)
+    return f"POST {target} HTTP/1.1\r\n{head}\r\n{body}".encode("latin-1")
+
+
+def facts_of(request: HttpRequest) -> dict[str, Any]:
+    """All that is known of a request."""
+    notes = notes_of(request.head)
+    notes.forward_for(LISTED) if notes.listed is not LISTED else None
+    known = {name: getattr(notes, name) for name in HeadNotes.__slots__ if name not in ("agreed", "_lines")}
+    parts = request.method, request.target, request.lines, request.body, request.http11, request.keep_alive
+    return known | {"request": parts}
+
+
+class Client:
+    """One connection that sends requests; `read` are the facts of each, or why it was refused."""
+
+    def __init__(self, limits: RequestLimits | None = None) -> None:
+        self.read: list[Any] = []
+        self.requests: list[HttpRequest] = []
+        self.limits = limits or RequestLimits(100)
+        self.limits.credential_headers = CREDENTIAL_HEADERS | {b"x-key"}
+        self.reader = RequestReader(self.limits, self._take)
+
+    def send(self, data: bytes) -> bool:
+        try:
+            self.reader.feed(data)
+        except Malformed as malformed:
+            self.read.append((malformed.status, malformed.reason))
+            return False
+        self.reader.free()
+        return not (self.reader.behind or self.reader.in_body or self.reader.in_head or self.reader.done)
+
+    def _take(self, request: HttpRequest) -> None:
+        self.requests.append(request)
+        self.read.append(facts_of(request))
+
+
+@given(
+    headers=st.lists(HEADERS, max_size=6),
+    changes=st.lists(st.tuples(st.integers(0, 5), st.sampled_from(VALUES), BODIES), max_size=5),
+    targets=st.lists(st.sampled_from(TARGETS), min_size=5, max_size=5),
+)  # fmt: skip
+@example(
+    headers=[("traceparent", "a"), ("x-tenant", "b")], changes=[(0, "b", "{}"), (1, "a b", "{}")], targets=TARGETS * 2
+)
+def test_a_head_means_the_same_whatever_came_before_it(
+    headers: list[Header], changes: list[tuple[int, str, str]], targets: list[str]
+) -> None:
+    client = Client()
+    target, asked = targets[0], [request(headers, targets[0])]
+    for (at, value, body), other in zip(changes, targets, strict=False):
+        if headers:
+            headers = [(name, value if i == at % len(headers) else old) for i, (name, old) in enumerate(headers)]
+        target = other if value == "b" else target
+        asked.append(request(headers, target, body))
+    for data in asked:
+        goes_on = client.send(data)
+        alone = Client()
+        alone.send(data)
+        assert client.read[-1:] == alone.read
+        if not goes_on:
+            return
+
+
+def traced(number: int, *more: Header) -> bytes:
+    return request([("traceparent", f"00-{number:032x}-01"), *more])
+
+
+@pytest.mark.parametrize("more", [[], [("Authorization", "Bearer x")], [("Mcp-Name", "a")]])
+def test_fresh_values_are_not_remembered(more: list[Header]) -> None:
+    client = Client()
+    for number in range(100):
+        assert client.send(traced(number, *more))
+        assert client.send(traced(number, *more, ("x-b", str(number))))
+    known = {id(each.head) for each in client.requests if each.head.like is None}
+    assert len(known) == 2
+    assert [facts["headers"]["traceparent"] for facts in client.read[::2]] == [f"00-{n:032x}-01" for n in range(100)]
+
+
+def test_a_connection_compares_with_few_heads() -> None:
+    client = Client()
+    for number in range(100):
+        client.send(traced(number, ("Mcp-Name", str(number))))
+    client.send(traced(0, ("Mcp-Name", str(100 - MAX_MODELS))))
+    assert client.requests[-1].head.like is not None
+    client.send(traced(0, ("Mcp-Name", "1")))
+    assert client.requests[-1].head.like is None
+
+
+def test_a_header_that_becomes_a_credential_is_read_again() -> None:
+    client = Client()
+    for number in range(3):
+        client.send(request([("x-new", str(number))]))
+    assert client.requests[-1].head.like is not None
+    client.limits.credential_headers |= {b"x-new"}
+    client.send(request([("x-new", "4")]))
+    assert client.requests[-1].head.like is None
