@@ -1,4 +1,4 @@
-"""`make bench-cache`: hit rate of the memory cache, and its cost.
+"""`make bench-cache`: hit rate of the memory cache, and the cost of a hit in each store.
 
 A trace of calls over `--keys` keys, with popularities by Zipf's law, goes through the store of the gateway and through
 an ideal LRU of the same size, which knows only the order of the calls. Both rates come from this run.
@@ -15,6 +15,7 @@ from bisect import bisect
 from collections import OrderedDict
 from itertools import accumulate
 
+from bench import stores
 from mcppool.cache.memory import MemoryStore
 from mcppool.cache.store import CachedAnswer
 from mcppool.policy.cache_rules import canonical, key_of, subject_of, tool_rule
@@ -81,6 +82,7 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=300, help="entries that the cache may hold")
     parser.add_argument("--calls", type=int, default=100_000, help="length of the trace")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--memory-only", action="store_true", help="without Redis, SQLite and PostgreSQL")
     options = parser.parse_args()
     print(f"{options.calls:,} calls over {options.keys:,} keys\n")
     print("| Zipf exponent | entries | ideal LRU | mcppool | gap, points | key, µs | look and put, µs |")
@@ -99,6 +101,8 @@ def main() -> int:
     for _ in range(10_000):
         canonical(arguments)
     print(f"\nOne spelling of {len(arguments)} bytes of arguments: {(time.perf_counter_ns() - began) / 1e7:.1f} µs")
+    if not options.memory_only:
+        stores.report()
     if not passed:
         print(
             f"bench: more than {ALLOWED_GAP:.0%} behind the ideal LRU, or under {ALL_FITS:.0%} where all fits",

@@ -13,7 +13,7 @@ bench-access: $(DEV) ## CPU time per call of clients with a key or a token, besi
 	@$(BIN)/python -m bench.access $(ARGS)
 
 .PHONY: bench-cache
-bench-cache: $(DEV) ## hit rate of the cache on a Zipf trace, beside an ideal LRU on the same trace
+bench-cache: $(DEV) ## hit rate of the cache on a Zipf trace beside an ideal LRU, and the cost of a hit in memory, Redis, SQLite, PostgreSQL
 	@$(BIN)/python -m bench.cache $(ARGS)
 
 .PHONY: bench-faults

@@ -10,11 +10,10 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from mcppool.cache.redis import MAX_VALUE, RedisStore
 from mcppool.cache.redis_link import RedisLink
+from mcppool.cache.sealed_answer import MAX_VALUE
 from mcppool.cache.shared_rates import SharedRates
 from mcppool.cache.shared_sessions import NOTHING_KNOWN, SharedSession, SharedSessions
-from mcppool.cache.store import CachedAnswer
 from mcppool.policy.token_bucket import RateLimit
 from mcppool.wire.sealing import Key, KeyRing
 from mcppool.wire.vault import Vault
@@ -138,120 +137,16 @@ async def test_nothing_of_answers_sessions_or_clients_can_be_read_in_redis(
             assert said.encode() not in text, said
 
 
-@pytest.mark.parametrize("how", SPOILT)
-async def test_an_answer_that_is_not_as_it_was_stored_is_a_miss_and_the_next_one_is_kept(
-    link: RedisLink, raw: Redis, how: str
-) -> None:
-    store = RedisStore(link)
-    for _ in range(2):
-        found = await store.get(b"k", "t")
-        store.put(b"k", "t", CachedAnswer(b'{"x":1}', 60.0), found.mark)
-        await written(link)
-        kept = (await store.get(b"k", "t")).kept
-        assert kept is not None
-        assert kept.result == b'{"x":1}'
-        await spoil(raw, link.name(b"a", b"k"), how)
-        assert (await store.get(b"k", "t")).kept is None
-        assert link.trouble is None, "Redis itself is well"
-
-
-@pytest.mark.parametrize("how", SPOILT)
-@pytest.mark.parametrize("tag", ["t", ""])
-async def test_an_invalid_mark_ends_the_cached_answers_and_is_replaced(
-    link: RedisLink, raw: Redis, how: str, tag: str
-) -> None:
-    store = RedisStore(link)
-    found = await store.get(b"k", "t")
-    store.put(b"k", "t", CachedAnswer(b"{}", 60.0), found.mark)
-    await written(link)
-    await spoil(raw, link.name(b"m", tag.encode()), how)
-    again = await store.get(b"k", "t")
-    assert again.kept is None
-    assert isinstance(again.mark, bytes)
-    assert again.mark != found.mark
-    store.put(b"k", "t", CachedAnswer(b"{}", 60.0), again.mark)
-    await written(link)
-    assert (await store.get(b"k", "t")).kept is not None
-
-
-async def test_an_answer_under_another_name_or_kept_beyond_its_time_is_a_miss(link: RedisLink, raw: Redis) -> None:
-    now = 1000.0
-    store = RedisStore(link, lambda: now)
-    found = await store.get(b"k", "t")
-    store.put(b"k", "t", CachedAnswer(b"{}", 60.0), found.mark)
-    await written(link)
-    await raw.copy(link.name(b"a", b"k").decode(), link.name(b"a", b"other").decode())
-    assert (await store.get(b"k", "t")).kept is not None
-    assert (await store.get(b"other", "t")).kept is None
-    await raw.expire(link.name(b"a", b"k"), 999_999)
-    now += 3600.0
-    assert (await store.get(b"k", "t")).kept is None
-
-
-async def test_answers_of_another_pool_or_key_are_not_even_found(
-    redis: RedisServer, link: RedisLink, raw: Redis
-) -> None:
-    store = RedisStore(link)
-    found = await store.get(b"k", "t")
-    store.put(b"k", "t", CachedAnswer(b"{}", 60.0), found.mark)
-    await written(link)
-    for prefix, ring in (("mcppool:q", RINGS[0]), ("mcppool:p", RINGS[1])):
-        other = RedisLink(redis.address, prefix, {}, ring, timeout=10.0)
-        theirs = RedisStore(other)
-        await theirs.get(b"k", "t")
-        for kind, name in ((b"a", b"k"), (b"m", b"t"), (b"m", b"")):
-            await raw.copy(link.name(kind, name).decode(), other.name(kind, name).decode(), replace=True)
-        assert (await theirs.get(b"k", "t")).kept is None
-        await other.close()
-
-
-async def test_a_new_first_key_keeps_answers_sealed_with_the_old_one_and_invalidates_them_too(
-    redis: RedisServer, link: RedisLink
-) -> None:
+async def test_a_new_first_key_keeps_the_session_data_of_the_old_one(redis: RedisServer, link: RedisLink) -> None:
     old, new = (ring.keys[0] for ring in RINGS)
     other = RedisLink(redis.address, "mcppool:p", {}, KeyRing([new, old]), timeout=10.0)
-    mine, theirs = RedisStore(link), RedisStore(other)
     link.renew_ring(KeyRing([old, new]))
-    found = await mine.get(b"k", "t")
-    mine.put(b"k", "t", CachedAnswer(b"{}", 60.0), found.mark)
-    await written(link)
-    assert (await theirs.get(b"k", "t")).kept is not None
-    theirs.invalidate(("t",))
-    await written(other)
-    assert (await mine.get(b"k", "t")).kept is None
     shared, again = SharedSessions(link, 60.0), SharedSessions(other, 60.0)
     await shared.move(TOKEN, OLD, NEW, None, ())
     assert await again.find(TOKEN) == SharedSession(NEW)
     other.renew_ring(KeyRing([new]))
     assert await again.find(TOKEN) == NOTHING_KNOWN, "the key of that id is gone, and so is the id"
     await other.close()
-
-
-async def test_an_answer_that_is_too_large_is_not_stored(link: RedisLink, raw: Redis) -> None:
-    store = RedisStore(link)
-    found = await store.get(b"k", "t")
-    store.put(b"k", "t", CachedAnswer(b"x" * MAX_VALUE, 60.0), found.mark)
-    await written(link)
-    assert await raw.get(link.name(b"a", b"k")) is None
-
-
-async def test_invalidations_that_wait_for_redis_are_bounded_and_none_is_forgotten(
-    redis: RedisServer, link: RedisLink
-) -> None:
-    store = RedisStore(link)
-    found = await store.get(b"k", "kept")
-    store.put(b"k", "kept", CachedAnswer(b"{}", 60.0), found.mark)
-    await written(link)
-    redis.pause()
-    store.invalidate(("kept",))
-    for i in range(3000):
-        store.invalidate((f"resources/read file:///{i}/" + "u" * 1000,))
-    assert store.owed <= min(1024, 256 * 1024 // 1000), "of tags of 1,000 bytes"
-    redis.resume()
-    async with asyncio.timeout(90):
-        while store.owed:
-            await asyncio.sleep(0.01)
-    assert (await store.get(b"k", "kept")).kept is None
 
 
 @pytest.mark.parametrize("how", SPOILT)

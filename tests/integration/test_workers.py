@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -26,11 +27,11 @@ from tests.integration.test_overload import Crowd
 from tests.integration.test_sessions import HEADERS, HELLO, call
 from tests.integration.test_stdio import children
 from tests.servers import Gateway, Replica, free_port, modern_call, pool_toml, urls_of
-from tests.servers.faults import Behaviour, FaultServer
+from tests.servers.faults import Behaviour, FaultServer, healthy
 from tests.servers.process import HOST
 from tests.waiting import until
 
-LIMITED, FAILING, FRAGILE = "limited", "failing", "fragile"
+LIMITED, FAILING, FRAGILE, CACHED = "limited", "failing", "fragile", "cached"
 """Pools with one `FaultServer` each, which a test starts."""
 
 SECTIONS = {
@@ -53,6 +54,14 @@ consecutive_failures = 1000
 max_attempts = 1
 """,
     FRAGILE: "",
+    CACHED: """
+[pools.cache]
+type = "sql"
+sql_url = "sqlite://FOLDER/cache.sqlite3"
+sql_timeout = "20s"
+[pools.tools.read]
+cache_ttl = "10m"
+""",
 }
 
 
@@ -63,6 +72,7 @@ class TwoWorkers:
     """
 
     def __init__(self, folder: Path, replicas: Sequence[Replica]) -> None:
+        self.folder = folder
         self.ports = {name: free_port() for name in SECTIONS}
         self.replicas = replicas
         self.front = Gateway(folder, self.pools(), listener="workers = 2", level="info")
@@ -71,7 +81,11 @@ class TwoWorkers:
     def pools(self, demo: str = "") -> str:
         """The pools, with these sections of `demo`."""
         texts = [
-            pool_toml(f"http://{HOST}:{self.ports[name]}/mcp", name=name, sections=sections)
+            pool_toml(
+                f"http://{HOST}:{self.ports[name]}/mcp",
+                name=name,
+                sections=sections.replace("FOLDER", str(self.folder)),
+            )
             for name, sections in SECTIONS.items()
         ]
         return "\n".join([pool_toml(*urls_of(self.replicas), sections=demo), *texts])
@@ -219,6 +233,20 @@ async def test_failures_that_two_workers_see_open_one_breaker(two: TwoWorkers) -
 
             await repeated(is_refused, "the breaker is open in each worker")
         assert calls_at(server) - executed <= 1  # one call may come before the news
+
+
+async def test_an_answer_that_one_worker_has_stored_in_a_file_is_given_by_the_other(two: TwoWorkers) -> None:
+    def stored() -> bool:
+        with contextlib.closing(sqlite3.connect(two.folder / "cache.sqlite3", timeout=30)) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM mcppool_answers").fetchone()
+            return bool(count == 1)
+
+    async with two.server(CACHED, healthy) as server, one_connection_at_each(two.front) as connections:
+        one, other = connections.values()
+        assert (await ask_at(one, call_of(CACHED, "read", a=1))).status == 200
+        await until(stored, "the answer is in the file")
+        assert (await ask_at(other, call_of(CACHED, "read", a=1))).status == 200
+        assert calls_at(server) == 1
 
 
 async def test_a_killed_worker_fails_the_calls_inside_it_only_and_starts_again(two: TwoWorkers) -> None:

@@ -86,6 +86,18 @@ class CacheStore(Protocol):
         ...
 
 
+class SharedClaims(Protocol):
+    """Claims on calls, so that one of several gateways makes a call for all of them."""
+
+    async def claim(self, key: bytes) -> bool:
+        """Whether this gateway may make the call for `key` now: False while another one makes it."""
+        ...
+
+    def release(self, key: bytes) -> None:
+        """The claimed call has ended; what it stored is there before another gateway gets the claim."""
+        ...
+
+
 class BrokenStore:
     """Takes the place of a store that could not be made, so that calls go on and the reason is visible."""
 

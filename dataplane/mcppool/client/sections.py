@@ -294,14 +294,16 @@ class TimeoutsSection(TypedDict, total=False):
 class CacheSection(TypedDict, total=False):
     """Where the gateway caches answers, how many, and for how long."""
 
-    type: Literal["none", "memory", "redis"]
+    type: Literal["none", "memory", "redis", "sql"]
     """Where answers are cached; `none` turns the cache off. Default: memory."""
 
     max_size: int
-    """Maximum number of answers in memory. A whole number from 1 to 10000000. Default: 10000."""
+    """Maximum number of answers in memory, or in the database. A whole number from 1 to 10000000. Default: 10000."""
 
     max_bytes: str
-    """Maximum memory for answers. A size such as "64KiB" or "4MiB", from 1B to 1024GiB. Default: 64MiB."""
+    """Maximum size of the answers in memory, or in the database. A size such as "64KiB" or "4MiB", from 1B to
+    1024GiB. Default: 64MiB.
+    """
 
     ttl: str
     """Upper bound on how long a cacheable answer is kept. A duration such as "250ms" or "1m30s", from 1ms to 168h.
@@ -328,6 +330,30 @@ class CacheSection(TypedDict, total=False):
 
     redis_password_file: str
     """File with the password of Redis. A string of 1 to 4096 characters."""
+
+    sql_url: str
+    """Database of the cache: PostgreSQL for several gateways, an SQLite file for one. By default an SQLite file in
+    the directory for caches of the system or the user. Sqlite:///ABSOLUTE/FILE or
+    postgresql://USER@HOST:PORT/DATABASE, without a password.
+    """
+
+    sql_prefix: str
+    """Separates the answers of different pools of the same name in one database. A string of up to 64 characters.
+    Default: mcppool.
+    """
+
+    sql_timeout: str
+    """How long a call waits for the database before it goes on without it. A duration such as "250ms" or "1m30s",
+    from 1ms to 168h. Default: 50ms.
+    """
+
+    sql_password_file: str
+    """File with the password of the database. A string of 1 to 4096 characters."""
+
+    sql_ca_file: str
+    """File with the authorities that sign the certificate of the database; then TLS is required. A string of 1 to
+    4096 characters.
+    """
 
 
 class RateSection(TypedDict, total=False):

@@ -9,6 +9,7 @@ from math import log
 from time import monotonic
 
 from mcppool.cache.memory import MemoryStore
+from mcppool.cache.sql import SqlStore
 from mcppool.gateway.pool_health import pool_health
 from mcppool.observe.views import (
     CacheView,
@@ -106,12 +107,12 @@ def cache_view(pool: ServerPool) -> CacheView | None:
     if caching is None:
         return None
     store = caching.store
-    memory = store if isinstance(store, MemoryStore) else None
+    counted = store if isinstance(store, MemoryStore | SqlStore) else None
     counters = pool.metrics.cache(caching.spec.type)
     return CacheView(
         type=caching.spec.type,
-        entries=len(memory) if memory is not None else None,
-        bytes=memory.size if memory is not None else None,
+        entries=len(counted) if counted is not None else None,
+        bytes=counted.size if counted is not None else None,
         trouble=store.trouble,
         hits=sum(counters.hits.values()),
         misses=sum(counters.misses.values()),

@@ -175,19 +175,27 @@ def _cache(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metri
         if pool.caches:
             coalesced.add_metric([pool.name], sum(counters.coalesced for counters in pool.caches.values()))
             stale.add_metric([pool.name], sum(counters.stale for counters in pool.caches.values()))
-    items = GaugeMetricFamily("mcp_cache_size_items", "Answers in the memory cache.", labels=["cache_type"])
-    memory = GaugeMetricFamily(
-        "mcp_cache_memory_usage_bytes", "Memory used by the answers in the cache.", labels=["cache_type"]
+    items = GaugeMetricFamily(
+        "mcp_cache_size_items", "Answers in the cache, in memory or in a database.", labels=["cache_type"]
     )
+    memory = GaugeMetricFamily(
+        "mcp_cache_memory_usage_bytes", "Bytes of the answers in the cache.", labels=["cache_type"]
+    )
+    errors = CounterMetricFamily(
+        "mcppool_sql_errors_total", "Faults of the cache's database, by kind.", labels=["pool", "kind"]
+    )
+    for pool in metrics.pools():
+        for kind, count in pool.sql_errors.items():
+            errors.add_metric([pool.name, kind], count)
     up = GaugeMetricFamily("mcppool_cache_up", "1 while the pool's cache works.", labels=["pool", "cache_type"])
     caches = [(view.name, view.cache) for view in pools if view.cache is not None]
-    held = [cache for _, cache in caches if cache.entries is not None]
-    if held:
-        items.add_metric(["memory"], sum(cache.entries or 0 for cache in held))
-        memory.add_metric(["memory"], sum(cache.bytes or 0 for cache in held))
+    for type in sorted({cache.type for _, cache in caches if cache.entries is not None}):
+        held = [cache for _, cache in caches if cache.type == type]
+        items.add_metric([type], sum(cache.entries or 0 for cache in held))
+        memory.add_metric([type], sum(cache.bytes or 0 for cache in held))
     for name, cache in caches:
         up.add_metric([name, cache.type], cache.trouble is None)
-    yield from (hits, misses, evictions, coalesced, stale, items, memory, up)
+    yield from (hits, misses, evictions, coalesced, stale, items, memory, up, errors)
 
 
 def _redis(metrics: GatewayMetrics, pools: Sequence[PoolView]) -> Iterator[Metric]:

@@ -204,10 +204,10 @@ class PoolMetrics:
 
     `connections` counts the states that connections entered (`CONNECTION_STATUSES`); `connection_duration` is the time
     to establish a connection, in seconds; `retries` counts attempts after the first by the class of the preceding
-    error; `caches` has counters by type of cache; `redis_errors` counts failures at Redis by kind (`timeout`,
-    `connection`, `other`); `access_denied` counts refused requests by rule and mode; `breaker_transitions` counts by
-    tool, state before and state after; `modern` and `legacy` count requests by the era of the client; `losses` are the
-    calls that got no answer of a server. All of them outlive the endpoints.
+    error; `caches` has counters by type of cache; `redis_errors` and `sql_errors` count failures at Redis and at the
+    database of the cache by kind (`timeout`, `connection`, `other`); `access_denied` counts refused requests by rule
+    and mode; `breaker_transitions` counts by tool, state before and state after; `modern` and `legacy` count requests
+    by the era of the client; `losses` are the calls that got no answer of a server. All of them outlive the endpoints.
     """
 
     __slots__ = (
@@ -230,6 +230,7 @@ class PoolMetrics:
         "redis_errors",
         "requests",
         "retries",
+        "sql_errors",
         "tool_changes",
         "upstream_auth",
     )
@@ -252,6 +253,7 @@ class PoolMetrics:
         self.tool_changes = 0
         self.caches: dict[str, CacheCounters] = {}
         self.redis_errors: dict[str, int] = {}
+        self.sql_errors: dict[str, int] = {}
         self.breaker_transitions: dict[tuple[str, str, str], int] = {}
         self._tools: dict[str, ToolStats] = {}
         self._tools_cap = tools_cap

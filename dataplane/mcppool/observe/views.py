@@ -142,7 +142,8 @@ class LearnedView:
 
 @dataclass(frozen=True, slots=True)
 class CacheView:
-    """One pool's cache. Its contents are None for a cache in Redis, which the gateway does not count."""
+    """One pool's cache. Its contents are None for a cache in Redis, which the gateway does not count; those of a
+    database are as at the last look."""
 
     type: str
     entries: int | None = None

@@ -11,6 +11,7 @@ def advice(snapshot: Snapshot) -> tuple[str, ...]:
     """One sentence for each note: the problem, and the key to set."""
     return (
         *_redis_without_keys(snapshot),
+        *_database_without_keys(snapshot),
         *_split_state(snapshot),
         *_shadow_rules(snapshot),
         *_one_audit_file(snapshot),
@@ -73,4 +74,16 @@ def _redis_without_keys(snapshot: Snapshot) -> list[str]:
         "that all gateways have"
         for pool in snapshot.pools
         if (uses := redis_uses(pool))
+    ]
+
+
+def _database_without_keys(snapshot: Snapshot) -> list[str]:
+    if snapshot.listener.sealing_keys is not None:
+        return []
+    return [
+        f"pool {pool.name}: the cached answers in the database are sealed with a key that this process makes at its "
+        "start, so other gateways cannot read them, nor this one after a restart. Set listener.sealing_keys to a file "
+        "that all gateways have"
+        for pool in snapshot.pools
+        if pool.cache.type == "sql"
     ]

@@ -13,6 +13,7 @@ from mcppool.spec.snapshot import Snapshot
 
 Key = tuple[str, ...]
 _REDIS_KEYS = ("redis_url", "redis_prefix", "redis_timeout", "redis_password_file")
+_SQL_KEYS = ("sql_url", "sql_prefix", "sql_timeout", "sql_password_file", "sql_ca_file")
 
 
 def idle_keys(snapshot: Snapshot) -> list[str]:
@@ -56,12 +57,18 @@ def _without_effect(pool: PoolSpec) -> Iterator[tuple[Key, str]]:
             yield ("cache", key), "cache.type is none"
         for tool in pool.tools:
             yield ("tools", tool, "cache_ttl"), "cache.type is none"
-    if cache.type != "memory":
+    if cache.type not in ("memory", "sql"):
         for key in ("max_size", "max_bytes"):
             yield ("cache", key), f"cache.type is {cache.type}"
     if "redis" not in (cache.type, pool.sessions.store, pool.rate_limit.store):
         for key in _REDIS_KEYS:
             yield ("cache", key), "cache.type, sessions.store and rate_limit.store are not redis"
+    if cache.type != "sql":
+        for key in _SQL_KEYS:
+            yield ("cache", key), f"cache.type is {cache.type}"
+    elif cache.sql_url is None or cache.sql_url.startswith("sqlite:"):
+        for key in ("sql_password_file", "sql_ca_file"):
+            yield ("cache", key), "an SQLite file has neither"
     yield from _without_effect_on_access(pool)
     if balancer.strategy != "consistent_hash":
         yield ("load_balancer", "hash_key"), f"load_balancer.strategy is {balancer.strategy}"

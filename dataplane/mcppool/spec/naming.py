@@ -18,6 +18,7 @@ _ACRONYMS: Final = {
     "ip": "IP",
     "jwks": "JWKS",
     "jwt": "JWT",
+    "sql": "SQL",
     "ttl": "TTL",
     "uri": "URI",
     "url": "URL",

@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from pydantic import Field
 
-from mcppool.spec.model import Check, Rule, Section
+from mcppool.spec.model import Check, Needs, Rule, Section
 from mcppool.spec.naming import RESOURCE
 from mcppool.spec.pool import PoolPolicy, PoolSpec
 from mcppool.spec.problems import ConfigError, Problem
 from mcppool.spec.reading import Finding, Reader
 from mcppool.spec.sections.auth import UpstreamTlsSpec
-from mcppool.spec.sections.cache import CacheSpec, RedisServerUrl
+from mcppool.spec.sections.cache import CacheSpec, RedisServerUrl, SqlServerUrl
 from mcppool.spec.sections.gateway import GatewaySpec
 from mcppool.spec.sections.inbound import InboundAuthSpec, InboundType
 from mcppool.spec.sections.labels import DnsLabel
@@ -46,7 +46,10 @@ class ResourceAuthSpec(Section):
 class ResourceCacheSpec(CacheSpec):
     """Where the gateway keeps answers, how many, and for how long."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (*CacheSpec.rules, Needs("sql", "sql_url"))
+
     redis_url: RedisServerUrl | None = Field(None, description="Address of Redis, for every section that uses it.")
+    sql_url: SqlServerUrl | None = Field(None, description="The PostgreSQL database of the cache.")
 
 
 class ResourceSpec(PoolPolicy):

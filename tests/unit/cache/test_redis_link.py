@@ -11,11 +11,13 @@ from typing import cast
 
 import pytest
 
+from mcppool.cache import redis
 from mcppool.cache.redis import RedisStore
-from mcppool.cache.redis_link import MAX_WRITING_BYTES, RedisLink
+from mcppool.cache.redis_link import RedisLink
 from mcppool.cache.shared_rates import SharedRates
 from mcppool.cache.shared_sessions import NOTHING_KNOWN, SharedSessions
 from mcppool.cache.store import CachedAnswer, CacheHit
+from mcppool.cache.store_link import MAX_WRITING_BYTES
 from mcppool.policy.token_bucket import RateLimit
 from mcppool.wire.sealing import Key, KeyRing
 from tests.servers import free_port
@@ -219,5 +221,5 @@ async def test_a_lifetime_of_more_than_64_bits_is_ignored(monkeypatch: pytest.Mo
     ):
         kept = CachedAnswer(b"{}", 1.0, 0.0, None)
         store = RedisStore(link)
-        monkeypatch.setattr(store, "_read", lambda *_: kept)
+        monkeypatch.setattr(redis, "unsealed", lambda *_: kept)
         assert await store.get(b"key", "tag") == CacheHit(None, 0.0, None)

@@ -20,7 +20,7 @@ def made_anew(old: str, new: str) -> set[str]:
     before, after = spec_of(old, "a"), spec_of(new, "a")
     changes = compare(before, after, endpoints(before), endpoints(after))
     assert bool(changes.removed) == bool(changes.added) == changes.tls
-    return {name for name in ("tls", "redis", "admission", "cache", "adaptive") if getattr(changes, name)}
+    return {name for name in ("tls", "redis", "sql", "admission", "cache", "adaptive") if getattr(changes, name)}
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,9 @@ def made_anew(old: str, new: str) -> set[str]:
         ("", '[tls]\nserver_name = "x.example"', {"tls"}),
         (CACHE.format("memory"), CACHE.format("memory") + "\nmax_size = 3", set()),
         (CACHE.format("memory"), CACHE.format("redis"), {"redis", "admission", "cache"}),
+        (CACHE.format("memory"), CACHE.format("sql"), {"sql", "cache"}),
+        (CACHE.format("sql"), CACHE.format("sql") + "\nmax_size = 3", set()),
+        (CACHE.format("sql"), CACHE.format("sql") + '\nsql_prefix = "x"', {"sql", "cache"}),
         (CACHE.format("redis"), CACHE.format("redis") + '\nredis_prefix = "x"', {"redis", "admission", "cache"}),
     ],
 )

@@ -1,4 +1,4 @@
-"""The section `cache`: the profiles, and where Redis is."""
+"""The section `cache`: the profiles, and where Redis and the database are."""
 
 from __future__ import annotations
 
@@ -55,3 +55,45 @@ def test_every_use_of_redis_needs_its_address(section: str) -> None:
     pool = POOL + '[pools.cache]\ntype = "none"\nredis_url = "redis://r:6379"\n'
     assert getattr(loads_toml(chosen + pool).pools[0], section).store == "redis", "the pool says where"
     assert getattr(loads_toml(POOL).pools[0], section).store == "memory"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///var/cache/mcppool/answers.sqlite3",
+        "postgresql://db",
+        "postgres://db:5432/mcppool",
+        "postgresql://mcppool@[::1]:5432/mcppool?sslmode=verify-full",
+        "postgresql://mcppool@%2Frun%2Fpostgresql/mcppool",
+    ],
+)
+def test_a_database_is_a_file_or_a_server(url: str) -> None:
+    assert cache(f'[cache]\ntype = "sql"\nsql_url = "{url}"\n').sql_url == url
+
+
+def test_a_cache_in_a_database_needs_no_address() -> None:
+    assert cache('[cache]\ntype = "sql"\n').sql_url is None
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("mysql://db/x", "does not begin with sqlite:/// or postgresql://"),
+        ("sqlite://relative.db", "is not sqlite:/// with the absolute path of a file after it"),
+        ("sqlite:///", "is not sqlite:/// with the absolute path"),
+        ("sqlite:///folder/", "is not sqlite:/// with the absolute path"),
+        ("sqlite:///a?mode=ro", "is not sqlite:/// with the absolute path"),
+        ("postgresql://me:hunter2@db/x", "has a password in it, and it would show in logs; use sql_password_file"),
+        ("postgresql://db/x?password=hunter2", "has a parameter other than sslmode"),
+        ("postgresql://db/x?sslmode=often", "has an unknown sslmode; allowed: disable, allow, prefer, require"),
+        ("postgresql:///x", "names no host"),
+        ("postgresql://db:port/x", "is not a URL"),
+        ("postgresql://db/x/y", "is not USER@HOST:PORT with the name of a database"),
+        ("postgresql://db/x#y", "has more in it than an address"),
+    ],
+)
+def test_an_invalid_address_of_a_database_is_refused_without_showing_a_password(url: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        cache(f'[cache]\ntype = "sql"\nsql_url = "{url}"\n')
+    assert said in str(refused.value)
+    assert "hunter2" not in str(refused.value)

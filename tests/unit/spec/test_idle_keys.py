@@ -16,6 +16,8 @@ POOL = '[[pools]]\nname = "a"\nendpoints = ["http://a/mcp"]\n'
         ('cache = {type = "none", ttl = "1m"}', "cache.ttl"),
         ('cache = {type = "redis", redis_url = "redis://r", max_size = 5}', "cache.max_size"),
         ('cache.redis_prefix = "x"', "cache.redis_prefix"),
+        ('cache.sql_url = "postgresql://db"', "cache.sql_url"),
+        ('cache = {type = "sql", sql_ca_file = "ca.pem"}', "cache.sql_ca_file"),
         ('load_balancer.hash_key = "tool"', "load_balancer.hash_key"),
         ('load_balancer = {strategy = "round_robin", slow_start = "1s"}', "load_balancer.slow_start"),
         ('local.idle_timeout = "1m"', "local.idle_timeout"),
@@ -36,6 +38,7 @@ def test_a_key_without_effect_is_reported_with_its_line(text: str, key: str) -> 
     "text",
     [
         'cache.ttl = "1m"',
+        'cache = {type = "sql", sql_url = "postgresql://db", sql_ca_file = "ca.pem", max_size = 5}',
         'cache = {type = "none", redis_url = "redis://r"}\nsessions.store = "redis"',
         'load_balancer = {strategy = "consistent_hash", hash_key = "tool"}',
         'tools.x.cache_ttl = "1m"',

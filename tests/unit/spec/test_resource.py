@@ -169,7 +169,12 @@ def test_a_resource_without_a_spec_is_refused(spec: Any) -> None:
 @settings(suppress_health_check=list(HealthCheck), max_examples=60, deadline=None)
 @given(sections(PoolPolicy, TOML, skip=frozenset({"auth"})))
 def test_every_policy_reads_the_same_in_both_spellings(policy: dict[str, Any]) -> None:
-    for section, key in (("cache", "redis_password_file"), ("catalog", "lock_file")):
+    for section, key in (
+        ("cache", "redis_password_file"),
+        ("cache", "sql_password_file"),
+        ("cache", "sql_ca_file"),
+        ("catalog", "lock_file"),
+    ):
         if key in policy.get(section, {}):
             policy[section][key] = "/etc/mcppool/secrets/a-secret/its.key"  # where it is mounted
     expected = Reader(PoolPolicy, TOML).read(policy)

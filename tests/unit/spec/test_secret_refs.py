@@ -104,6 +104,11 @@ def test_references_become_files_of_the_gateway_and_are_known_by_name() -> None:
             {"cache": {"redisURL": "unix:///run/redis.sock"}},
             'spec.cache.redisURL: "unix:///run/redis.sock" is not allowed; allowed: redis://HOST:PORT/DB or rediss:',
         ),
+        (
+            {"cache": {"type": "SQL", "sqlURL": "sqlite:///tmp/x"}},
+            'spec.cache.sqlURL: "sqlite:///tmp/x" is not allowed; allowed: postgresql://USER@HOST:PORT/DATABASE',
+        ),
+        ({"cache": {"type": "SQL"}}, "spec.cache.sqlURL: sqlURL must be set if type is SQL"),
     ],
 )
 def test_an_invalid_reference_is_refused_in_words(extra: dict[str, Any], expected: str) -> None:

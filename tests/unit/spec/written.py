@@ -78,6 +78,8 @@ def values(shape: Shape, spelling: Spelling) -> st.SearchStrategy[Any]:
 def _strings(shape: Shape) -> st.SearchStrategy[str]:
     if shape.hint and shape.hint.startswith("redis://"):
         return st.from_regex(r"\Arediss?://[a-z]{1,8}(:[1-9][0-9]{0,3})?(/[0-9])?\Z")
+    if shape.hint and "postgresql://" in shape.hint:
+        return st.from_regex(r"\Apostgresql://([a-z]{1,8}@)?[a-z]{1,8}(:[1-9][0-9]{0,3})?/[a-z]{1,8}\Z")
     if (shape.hint and "URL" in shape.hint) or (shape.pattern and shape.pattern.startswith("^https?")):
         return st.from_regex(r"\Ahttps?://[a-z]{1,8}(:[1-9][0-9]{0,3})?/[a-z/]{0,8}\Z")
     if shape.hint and "HOST:PORT" in shape.hint:

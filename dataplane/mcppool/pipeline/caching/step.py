@@ -14,16 +14,19 @@ from time import monotonic
 from mcppool.cache.memory import MemoryStore
 from mcppool.cache.redis import RedisStore
 from mcppool.cache.single_flight import SingleFlight
+from mcppool.cache.sql import SqlStore
 from mcppool.cache.store import BrokenStore, CachedAnswer, CacheHit, CacheStore
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.caching.invalidation import CacheInvalidation
+from mcppool.pipeline.caching.shared_flights import SharedFlights
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.local_reply.faults import answer_fault
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.redis import PoolRedis
 from mcppool.pipeline.settings import Settings
+from mcppool.pipeline.sql import PoolSql
 from mcppool.pipeline.subscriptions.hub import SubscriptionHub
 from mcppool.policy.cache_rules import TOOL, Rule, key_of, subject_of, verdict
 from mcppool.policy.memory_budget import MemoryBudget
@@ -72,32 +75,39 @@ class Caching:
         memory: MemoryBudget,
         hub: SubscriptionHub,
         redis: PoolRedis | None,
+        sql: PoolSql | None,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._memory = memory
         self.spec = spec = settings.spec.cache
         self.counters = metrics.cache(spec.type)
-        self.store = self._make_store(redis)
+        self.store = self._make_store(redis, sql)
         if isinstance(self.store, MemoryStore):
             memory.add_reclaimer(self.store.give_way)
         self.watching = CacheInvalidation(settings, hub, self.store.invalidate)
-        self._flights: SingleFlight[CachedAnswer] = SingleFlight()
+        self._flights: SingleFlight[CacheHit] = SingleFlight()
+        self._shared = SharedFlights(self.store) if isinstance(self.store, SqlStore) else None
         # Labels whose last answer could not be cached: no call waits for such an answer.
         self._fruitless: set[str] = set()
 
-    def _make_store(self, redis: PoolRedis | None) -> CacheStore:
+    def _make_store(self, redis: PoolRedis | None, sql: PoolSql | None) -> CacheStore:
         spec = self.spec
         if spec.type == "memory":
             account = self._memory.account("cache")
             return MemoryStore(spec.max_size, spec.max_bytes, self.counters.evictions, account=account)
+        if spec.type == "sql":
+            assert sql is not None
+            if sql.link is None:
+                return BrokenStore(sql.trouble or "")
+            return SqlStore(sql.link, spec.max_size, spec.max_bytes, self.counters.evictions)
         assert redis is not None
         return RedisStore(redis.link) if redis.link is not None else BrokenStore(redis.trouble or "")
 
     def configure(self, spec: CacheSpec) -> None:
         """Apply changed settings, with the same store."""
         self.spec = spec
-        if isinstance(self.store, MemoryStore):
+        if isinstance(self.store, MemoryStore | SqlStore):
             self.store.configure(spec.max_size, spec.max_bytes)
 
     def sweep(self, now: float) -> None:
@@ -122,7 +132,7 @@ class Caching:
             return
         found = await self._look(asked)
         if found.kept is not None:
-            if found.age < min(found.kept.ttl, max(asked.rule.ttl, asked.rule.cap)):
+            if _usable(found, asked):
                 self.counters.hit(asked.label)
                 _give(call, plan, reply, outcome, found.kept.aged(found.age))
                 return
@@ -158,23 +168,43 @@ class Caching:
                 answer_fault(call, reply, LimitReached("no memory for an answer (limits.memory)"), outcome)
                 return
             self.counters.coalesced += 1
-            _give(call, plan, reply, outcome, flight.result.aged(0.0))
+            _give(call, plan, reply, outcome, _aged(flight.result))
             return
-        self.counters.miss(asked.label)
         if not leads:
+            self.counters.miss(asked.label)
             await fetch()
             return
 
         def taker(status: int, message: RpcResponse, body: bytes) -> None:
             # Now, and not at the end of the call: its client may read slowly.
-            self._flights.land(flight, self._take(asked, call, found.mark, status, message, body))
+            kept = self._take(asked, call, found.mark, status, message, body)
+            self._flights.land(flight, CacheHit(kept, 0.0, None) if kept is not None else None)
 
         outcome.taker = taker
         try:
-            await fetch()
-            self._flights.land(flight, None)
+            elsewhere = await self._elsewhere(asked, found, plan)
+            if elsewhere is None:
+                self.counters.miss(asked.label)
+                await fetch()
+            else:
+                self.counters.coalesced += 1
+                _give(call, plan, reply, outcome, _aged(elsewhere))
+            self._flights.land(flight, elsewhere)
         finally:
             self._flights.leave(flight)
+            if self._shared is not None:
+                self._shared.leave(asked.own)
+
+    async def _elsewhere(self, asked: _Asked, found: CacheHit, plan: Plan) -> CacheHit | None:
+        """The answer to an equal call that another gateway makes now; None if this one has to make it."""
+        if self._shared is None or found.mark is None:
+            return None
+
+        async def look() -> CacheHit | None:
+            again = await self._look(asked)
+            return again if _usable(again, asked) else None
+
+        return await self._shared.lead(asked.own, look, (plan.deadline - monotonic()) / 2)
 
     def _asked(self, call: Call, plan: Plan) -> _Asked | None:
         """The look-up of the call; None if its answer cannot be cached, or if comparing its parameters would take
@@ -255,6 +285,16 @@ def _kept(rule: Rule, call: Call, status: int, message: RpcResponse, body: bytes
     if hint is not None and not result[hint[0] : hint[1]].isdigit():
         hint = None
     return CachedAnswer(result, decision.ttl, decision.stale, hint), decision.shared
+
+
+def _usable(found: CacheHit, asked: _Asked) -> bool:
+    """Whether the answer may be given without asking a server."""
+    return found.kept is not None and found.age < min(found.kept.ttl, max(asked.rule.ttl, asked.rule.cap))
+
+
+def _aged(found: CacheHit) -> bytes:
+    assert found.kept is not None
+    return found.kept.aged(found.age)
 
 
 def _body(call: Call, plan: Plan, result: bytes) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mcppool.pipeline.redis import redis_key
+from mcppool.pipeline.sql import sql_key
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.upstream.stdio.replicas import start_settings
 
@@ -24,6 +25,7 @@ class Changes:
     outbound: bool
     pins: bool
     redis: bool
+    sql: bool
     admission: bool
     cache: bool
     adaptive: bool
@@ -39,7 +41,7 @@ def compare(
     """
     tls = old.tls != new.tls
     removed = tuple(k for k, e in present.items() if tls or k not in wanted or wanted[k].host != e.host)
-    redis = redis_key(old) != redis_key(new)
+    redis, sql = redis_key(old) != redis_key(new), sql_key(old) != sql_key(new)
     return Changes(
         removed=removed,
         added=tuple(e for key, e in wanted.items() if key not in present or key in removed),
@@ -47,8 +49,9 @@ def compare(
         pins=(old.catalog.pin, old.catalog.lock_file) != (new.catalog.pin, new.catalog.lock_file),
         outbound=old.auth.outbound != new.auth.outbound,
         redis=redis,
+        sql=sql,
         admission=redis or (old.limits, old.rate_limit, old.tools) != (new.limits, new.rate_limit, new.tools),
-        cache=redis or any(getattr(old.cache, name) != getattr(new.cache, name) for name in STORE),
+        cache=redis or sql or any(getattr(old.cache, name) != getattr(new.cache, name) for name in STORE),
         adaptive=(old.retry_policy, old.tools) != (new.retry_policy, new.tools),
     )
 

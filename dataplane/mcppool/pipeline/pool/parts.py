@@ -49,6 +49,7 @@ from mcppool.pipeline.sessions.get_stream import GetStreams
 from mcppool.pipeline.sessions.sealed_ids import Sessions
 from mcppool.pipeline.settings import Settings
 from mcppool.pipeline.shared_checks import SharedChecks
+from mcppool.pipeline.sql import make_sql
 from mcppool.pipeline.subscriptions.filter import TOOLS_CHANGED
 from mcppool.pipeline.subscriptions.hub import SubscriptionHub
 from mcppool.pipeline.tool_pins import PinnedTools
@@ -94,6 +95,7 @@ class PoolParts:
         self.background = BackgroundTasks(spec.name)
         self.probers = Probers(settings, endpoints)
         self.redis = make_redis(spec, ring, metrics.redis_errors)
+        self.sql = make_sql(spec, ring, metrics.sql_errors)
         self._observing()
         self._routing(zone)
         self._state(spec, ring)
@@ -206,7 +208,7 @@ class PoolParts:
     def _make_caching(self) -> Caching | None:
         if self.spec.cache.type == "none":
             return None
-        return Caching(self.settings, self.metrics, self.memory, self.hub, self.redis)
+        return Caching(self.settings, self.metrics, self.memory, self.hub, self.redis, self.sql)
 
     def _share_sessions(self) -> None:
         link = self._redis_link if self.spec.sessions.store == "redis" else None

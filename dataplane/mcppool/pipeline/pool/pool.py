@@ -14,6 +14,7 @@ from mcppool.pipeline.pool.changes import Changes, can_become, compare
 from mcppool.pipeline.pool.housekeeping import SWEEP
 from mcppool.pipeline.pool.parts import PoolParts
 from mcppool.pipeline.redis import make_redis
+from mcppool.pipeline.sql import make_sql
 from mcppool.policy.adaptive_retry import AdaptiveRetry
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import EndpointSpec, PoolSpec
@@ -84,7 +85,9 @@ class ServerPool(PoolParts):
         self._configure_endpoints(changes, wanted)
 
     def _configure_stores(self, changes: Changes) -> None:
-        former = self.redis
+        former, former_sql = self.redis, self.sql
+        if changes.sql:
+            self.sql = make_sql(self.spec, self._ring, self.metrics.sql_errors)
         if changes.redis:
             self.redis = make_redis(self.spec, self._ring, self.metrics.redis_errors)
             self._share_sessions()
@@ -99,6 +102,8 @@ class ServerPool(PoolParts):
             self.pipeline.caching = self._make_caching()
         if changes.redis and former is not None:
             self.background.close(former.close())
+        if changes.sql and former_sql is not None:
+            self.background.close(former_sql.close())
 
     def _configure_endpoints(self, changes: Changes, wanted: Mapping[str, EndpointSpec]) -> None:
         for key in changes.removed:
@@ -119,6 +124,8 @@ class ServerPool(PoolParts):
         self.pins.renew_ring(ring)
         if self.redis is not None:
             self.redis.renew_ring(ring)
+        if self.sql is not None:
+            self.sql.renew_ring(ring)
 
     # --- start and stop ------------------------------------------------------------------------------------------
 
@@ -150,6 +157,8 @@ class ServerPool(PoolParts):
             await guard("shutdown", self.caching.close(), about=f"{self.name} cache")
         if self.redis is not None:
             await guard("shutdown", self.redis.close(), about=f"{self.name} redis")
+        if self.sql is not None:
+            await guard("shutdown", self.sql.close(), about=f"{self.name} database")
 
     async def _end_tasks(self) -> None:
         ending = [guard("shutdown", prober.stop(), about=e.key) for e, prober in self.probers.items()]

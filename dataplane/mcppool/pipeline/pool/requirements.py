@@ -8,8 +8,10 @@ import shutil
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mcppool.header_value import read_value
+from mcppool.pipeline.sql import default_file
 from mcppool.pipeline.tool_pins import read_lock
 from mcppool.spec import HeaderValueSpec, PoolSpec, Problem
 from mcppool.tls_files import UnusableTlsFile, client_context
@@ -26,6 +28,7 @@ def unmet_needs(pool: PoolSpec) -> Iterator[Problem]:
     yield from _outbound(pool)
     yield from _lock_file(pool)
     yield from _redis(pool)
+    yield from _sql(pool)
     yield from _collector(pool)
 
 
@@ -123,6 +126,25 @@ def _redis(pool: PoolSpec) -> Iterator[Problem]:
             Path(file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             yield Problem("cache.redis_password_file", f"cannot be read: {error}", file)
+
+
+def _sql(pool: PoolSpec) -> Iterator[Problem]:
+    cache = pool.cache
+    if cache.type != "sql":
+        return
+    url = cache.sql_url or f"sqlite://{default_file()}"
+    if url.startswith("sqlite:"):
+        folder = Path(urlsplit(url).path).parent
+        if cache.sql_url is not None and not os.access(folder, os.W_OK | os.X_OK):
+            yield Problem("cache.sql_url", f"the directory {folder} does not exist or is not writable", url)
+        return
+    if not _is_installed("asyncpg"):
+        yield Problem("cache.sql_url", "needs the extra `postgres`: pip install 'mcp-server-pool[postgres]'", url)
+    if (file := cache.sql_password_file) is not None:
+        try:
+            Path(file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            yield Problem("cache.sql_password_file", f"cannot be read: {error}", file)
 
 
 def _is_installed(*packages: str) -> bool:

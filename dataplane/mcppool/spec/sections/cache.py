@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -53,16 +53,78 @@ RedisServerUrl = Annotated[
 """In a resource: there is no socket in a gateway's pod."""
 
 
+SQL_URL_PATTERN = (
+    r"^(sqlite:///[^?#]*[^/?#]|postgres(ql)?://([^\s/?#@:]+@)?[^\s/?#@]+(/[^\s/?#@]+)?(\?sslmode=[a-z-]+)?)$"
+)
+
+SQL_SERVER_PATTERN = (
+    r"^postgres(ql)?://([^\s/?#@:]+@)?[^\s/?#@%]+(/[^\s/?#@]+)?"
+    r"(\?sslmode=(disable|allow|prefer|require|verify-ca|verify-full))?$"
+)
+
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+
+def _check_sql_url(url: str) -> str:
+    """Refuse anything but the plain address of a database, and name the wrong part."""
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+        query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        raise PydanticCustomError("url", "is not a URL") from None
+    if parts.scheme not in ("sqlite", "postgresql", "postgres"):
+        raise PydanticCustomError("url", "does not begin with sqlite:/// or postgresql://")
+    if parts.password is not None:
+        raise PydanticCustomError("url", "has a password in it, and it would show in logs; use sql_password_file")
+    if parts.fragment or any(c < " " for c in url):
+        raise PydanticCustomError("url", "has more in it than an address")
+    if parts.scheme == "sqlite":
+        if parts.netloc or query or not parts.path.strip("/") or parts.path.endswith("/"):
+            raise PydanticCustomError("url", "is not sqlite:/// with the absolute path of a file after it")
+        return url
+    for key, value in query:
+        if key == "sslmode" and value not in SSL_MODES:
+            raise PydanticCustomError(
+                "url", "has an unknown sslmode; allowed: {modes}", {"modes": ", ".join(SSL_MODES)}
+            )
+        if key != "sslmode":
+            raise PydanticCustomError("url", "has a parameter other than sslmode")
+    if not host:
+        raise PydanticCustomError("url", "names no host")
+    if "/" in parts.path.removeprefix("/") or " " in url:
+        raise PydanticCustomError("url", "is not USER@HOST:PORT with the name of a database, or nothing, after it")
+    return url
+
+
+SqlUrl = Annotated[
+    str,
+    StringConstraints(max_length=2048),
+    AfterValidator(_check_sql_url),
+    Hint("sqlite:///ABSOLUTE/FILE or postgresql://USER@HOST:PORT/DATABASE, without a password", SQL_URL_PATTERN),
+]
+
+
+SqlServerUrl = Annotated[
+    SqlUrl,
+    StringConstraints(pattern=SQL_SERVER_PATTERN),
+    Hint("postgresql://USER@HOST:PORT/DATABASE, without a password", SQL_SERVER_PATTERN),
+]
+"""In a resource: a file in a gateway's pod would be shared with nobody."""
+
+
 class CacheSpec(Section):
     """Where the gateway caches answers, how many, and for how long."""
 
     rules: ClassVar[tuple[Rule, ...]] = (Needs("redis", "redis_url"),)
 
-    type: Literal["none", "memory", "redis"] = Field(
+    type: Literal["none", "memory", "redis", "sql"] = Field(
         "memory", description="Where answers are cached; `none` turns the cache off."
     )
-    max_size: Integer = Field(10_000, ge=1, le=10_000_000, description="Maximum number of answers in memory.")
-    max_bytes: Size = Field(64 << 20, description="Maximum memory for answers.")
+    max_size: Integer = Field(
+        10_000, ge=1, le=10_000_000, description="Maximum number of answers in memory, or in the database."
+    )
+    max_bytes: Size = Field(64 << 20, description="Maximum size of the answers in memory, or in the database.")
     ttl: Duration = Field(3600.0, description="Upper bound on how long a cacheable answer is kept.")
     honor_hints: Flag = Field(True, description="Follow the `ttlMs` and `cacheScope` that servers send.")
     redis_url: RedisUrl | None = Field(None, description="Address of Redis, for every section that uses it.")
@@ -72,3 +134,19 @@ class CacheSpec(Section):
     )
     redis_timeout: Duration = Field(0.05, description="How long a call waits for Redis before it goes on without it.")
     redis_password_file: FileName | None = Field(None, description="File with the password of Redis.")
+    sql_url: SqlUrl | None = Field(
+        None,
+        description="Database of the cache: PostgreSQL for several gateways, an SQLite file for one. By default an "
+        "SQLite file in the directory for caches of the system or the user.",
+    )
+    sql_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]+$", max_length=64)] = Field(
+        "mcppool",
+        description="Separates the answers of different pools of the same name in one database.",
+    )
+    sql_timeout: Duration = Field(
+        0.05, description="How long a call waits for the database before it goes on without it."
+    )
+    sql_password_file: FileName | None = Field(None, description="File with the password of the database.")
+    sql_ca_file: FileName | None = Field(
+        None, description="File with the authorities that sign the certificate of the database; then TLS is required."
+    )
