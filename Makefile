@@ -80,8 +80,8 @@ test: $(DEV) ## everything this machine can run; what it cannot is skipped and s
 	$(BIN)/pytest --ignore tests/unit $(PYTEST_ARGS)
 
 .PHONY: screenshot
-screenshot: $(DEV) ## docs/images/status-page.png: the status page of a gateway at work, in Chromium
-	$(BIN)/python -m tests.browser.screenshot docs/images/status-page.png
+screenshot: $(DEV) ## docs/images/status-page*.png: the status page, in Chromium, light and dark
+	$(BIN)/python -m tests.browser.screenshot docs/images
 
 .PHONY: generate
 generate: $(DEV) ## the CRD, the types of the library's arguments, and what docs/reference has from the code

@@ -10,7 +10,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from mcppool.observe.admin import AdminServer
+from mcppool.observe.pages import OwnPages
 from tests.browser import Tab, chromium
+from tests.browser.example import ExampleGateway
 from tests.conftest import GatewayFactory
 from tests.integration.load import reading
 from tests.servers import Gateway, Replica, free_port, pool_toml, urls_of
@@ -19,7 +22,7 @@ ADAPTIVE = '[pools.retry_policy]\nstrategy = "adaptive"\n[pools.cache]\ntype = "
 EVENLY = '[pools.load_balancer]\nstrategy = "round_robin"\n'
 ROWS = "[...document.querySelectorAll('.pool table:first-of-type tbody tr')]"
 SHARES = "[...document.querySelectorAll('td[data-label=\"Share of calls\"]')].map((cell) => parseInt(cell.textContent))"
-CONTROLS = "[...document.querySelectorAll('a[href], button')].length"
+CONTROLS = "[...document.querySelectorAll('a[href], button, input, summary')].length"
 FOCUSED = "document.activeElement === document.body ? null : document.activeElement.textContent"
 
 
@@ -57,6 +60,8 @@ async def test_the_page_follows_the_servers_without_a_reload(
         await tab.until("/connection lost|connect failed/.test(document.body.textContent)")
         await replicas[1].restart()
         await tab.until(row(replicas[1].url, "available"))
+        await tab.until("document.querySelector('.chart rect.calls')")
+        await tab.until("document.querySelector('tr[data-key=add], tr[data-key=whoami], tr[data-key=other]')")
     assert await tab.value("document.title") in ("healthy · mcppool", "degraded · mcppool")
     assert tab.console == []
 
@@ -66,6 +71,52 @@ async def test_a_gateway_without_pools_shows_how_to_add_one(tab: Tab, gateway: G
     await opened(tab, front)
     assert "[[pools]]" in await tab.value("document.querySelector('main').textContent")
     assert await tab.violations() == []
+
+
+@pytest.fixture
+async def many() -> AsyncIterator[str]:
+    """The address of a made-up gateway's pages, with 200 endpoints and 300 tools. Ask for it before the tab, so that
+    the tab closes first."""
+    server = AdminServer("127.0.0.1", 0, OwnPages(ExampleGateway(200, 300)))
+    await server.start()
+    yield f"http://127.0.0.1:{server.port}/"
+    await server.stop()
+
+
+async def test_a_large_pool_is_short_until_its_reader_asks_for_more(many: str, tab: Tab) -> None:
+    await tab.show(many)
+    await tab.until("document.querySelector('tr[data-key=fetch]')")
+    assert await tab.value(f"{ROWS}.length") < 50
+    first = await tab.value(f"{ROWS}.slice(0, 2).map((row) => row.querySelector('.state').textContent)")
+    assert first == ["ejected", "unreachable"], "problems come first"
+    for scheme, width in (("light", 400), ("dark", 1280)):
+        await tab.look(width=width, scheme=scheme)
+        assert await tab.violations() == []
+        assert await tab.value("document.documentElement.scrollWidth") <= width
+    await tab.value("document.querySelector('[data-open=\"search endpoints\"]').click()")
+    await tab.until(f"{ROWS}.length > 200")
+    await tab.value("document.querySelector('[data-filter=\"search endpoints\"]').focus()")
+    await tab.send("Input.insertText", text="10.0.0.177")
+    await tab.until(f"{ROWS}[0].textContent.includes('10.0.0.177')")
+    assert await tab.value("document.activeElement.value") == "10.0.0.177"
+    assert tab.console == []
+
+
+async def test_a_link_shows_a_tool_that_is_far_down_and_a_click_copies_an_address(many: str, tab: Tab) -> None:
+    await tab.send("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    await tab.show(f"{many}#search/run_query_20")
+    await tab.until("document.activeElement?.textContent === 'run_query_20'")
+    assert await tab.value("document.activeElement.closest('tr').matches('.marked')")
+    box = await tab.value("document.activeElement.getBoundingClientRect().toJSON()")
+    assert 0 <= box["top"] <= 900
+    await tab.value("location.hash = '#search/write_file_9'")
+    await tab.until("document.activeElement?.textContent === 'write_file_9'")
+    await tab.value("document.querySelector('[data-copy^=http]').focus()")
+    await tab.press("Enter")
+    await tab.until("!document.querySelector('#toast').hidden")
+    copied = await tab.value("document.querySelector('#announcement').textContent")
+    assert copied == "Copied http://10.0.0.3:8000/mcp"
+    assert tab.console == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -96,9 +147,9 @@ async def test_everything_that_can_be_used_is_reached_by_the_keyboard(
         reached.append(await tab.value(FOCUSED))
         assert await tab.value("document.activeElement.matches(':focus-visible')")
         assert await tab.value("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    assert reached == [
-        "Skip to the status", "Pause updates", "This page as JSON", "Health", "Metrics", "Configuration",
-    ]  # fmt: skip
+    assert reached[:2] == ["Skip to the status", "Pause updates"]
+    assert set(urls_of(replicas)) <= set(reached), "their addresses can be copied"
+    assert reached[-5:] == ["This page as JSON", "History", "Health", "Metrics", "Configuration"]
 
 
 async def test_updates_can_be_paused_and_go_on_without_losing_the_focus(

@@ -6,6 +6,10 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Final
+
+PROGRAM: Final = ("elements", "words", "past", "charts", "tables", "problems", "pool", "main")
+"""The files of the script, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,8 @@ def make_page() -> Page:
     """Put the page together. The policy names style and script by their hashes: no other can run, whether injected or
     loaded."""
     here = files(__name__)
-    style, program = here.joinpath("status.css").read_text("utf-8"), here.joinpath("status.js").read_text("utf-8")
+    style = here.joinpath("status.css").read_text("utf-8")
+    program = "".join(here.joinpath(f"{name}.js").read_text("utf-8") for name in PROGRAM)
     body = here.joinpath("status.html").read_text("utf-8").replace("/*style*/", style).replace("/*program*/", program)
     policy = {
         "default-src": "'none'",
