@@ -19,6 +19,7 @@ INSPECTOR := $(CACHE)/inspector.stamp
 CONFORMANCE := $(CACHE)/conformance.stamp
 BROWSER := $(CACHE)/browser.stamp
 AUDIT := $(CACHE)/audit.stamp
+SITE := $(CACHE)/site.stamp
 
 # The project itself, editable. --no-deps: everything it needs came from a lock file, by hash.
 INSTALL_PROJECT = $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
@@ -37,8 +38,8 @@ run: $(EXAMPLE) $(EVERYTHING) ## three real MCP servers, the gateway, a client c
 install: $(DEV) ## the development environment in .venv
 
 .PHONY: servers
-servers: $(DEV) ## the real MCP servers, the MCP Inspector, the conformance suite and axe-core, which the tests run, in .cache
-	@$(MAKE) --keep-going $(EVERYTHING) $(MCP1) $(NPM) $(INSPECTOR) $(CONFORMANCE) $(BROWSER)
+servers: $(DEV) ## the real MCP servers, the MCP Inspector, the conformance suite, axe-core and mkdocs, which the tests run, in .cache
+	@$(MAKE) --keep-going $(EVERYTHING) $(MCP1) $(NPM) $(INSPECTOR) $(CONFORMANCE) $(BROWSER) $(SITE)
 	@scripts/install-matrix fastmcp4
 
 # ---- checks ----
@@ -91,6 +92,10 @@ generate: $(DEV) ## the CRD, the types of the library's arguments, and what docs
 	$(BIN)/mcppool schema metrics --into docs/reference/observability.md
 	$(BIN)/python scripts/write-section-types
 	$(BIN)/python scripts/write-api-reference
+
+.PHONY: site
+site: $(SITE) ## the documentation as a static site, in dist/site; every link is checked
+	$(BIN)/python scripts/build-site dist/site
 
 .PHONY: lock
 lock: $(BOOTSTRAP) ## writes requirements/*.lock again
@@ -159,6 +164,11 @@ $(BROWSER): scripts/install-npm tests/browser/npm/package-lock.json | $(DEV)
 $(AUDIT): scripts/install-audit requirements/audit.lock | $(BOOTSTRAP)
 	@echo "mcppool: installing pip-audit into $(CACHE)"
 	@scripts/install-audit
+	@touch $@
+
+$(SITE): scripts/install-site requirements/site.lock | $(BOOTSTRAP)
+	@echo "mcppool: installing mkdocs into $(CACHE)"
+	@scripts/install-site
 	@touch $@
 
 # Benchmarks (make/bench.mk), images and the cluster test (make/images.mk) bring targets of their own.
