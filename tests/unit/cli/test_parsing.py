@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mcppool.cli.main import command_parser, main
+from mcppool.cli.commands import command_parser
+from mcppool.cli.main import main
 from mcppool.cli.parsing import Parser
 
 
