@@ -90,6 +90,7 @@ generate: $(DEV) ## the CRD, the types of the library's arguments, and what docs
 	$(BIN)/mcppool schema docs --into docs/reference/configuration.md
 	$(BIN)/mcppool schema errors --into docs/reference/errors.md
 	$(BIN)/mcppool schema metrics --into docs/reference/observability.md
+	$(BIN)/mcppool schema commands --into docs/reference/command.md
 	$(BIN)/python scripts/write-section-types
 	$(BIN)/python scripts/write-api-reference
 

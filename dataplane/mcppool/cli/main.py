@@ -26,9 +26,11 @@ def main(argv: list[str] | None = None) -> int:
     if argv[:1] == [COMPLETE]:
         return complete(argv[1:])
     own, local = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
-    args = command_parser().parse_args(own)
+    parser = command_parser()
+    args = parser.parse_args(own)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a character that this terminal cannot show must not end a command
         sys.stdout.reconfigure(errors="backslashreplace")
+    args.parser = parser  # `mcppool schema commands` describes it
     args.argv = argv  # a gateway of several processes starts each with the same arguments
     args.local = local  # a command line of another program, which argparse must not parse
     try:

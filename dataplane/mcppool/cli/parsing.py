@@ -14,7 +14,7 @@ NONE_WANTED: Final = ("0", "false", "no", "off")
 WANTED: Final = ("1", "true", "yes", "on")
 _SERVICE: Final = re.compile(r"(tcp|udp|sctp)://")
 """Kubernetes sets `MCPPOOL_ADMIN_PORT=tcp://…` in pods beside a Service `mcppool-admin`: not an argument of ours."""
-_EXAMPLES: Final = "Examples:\n"
+EXAMPLES: Final = "Examples:\n"
 _NEAR: Final = 0.6
 
 Commands = argparse._SubParsersAction
@@ -32,7 +32,7 @@ class _Help(argparse.HelpFormatter):
     """Keeps examples as they are written."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        if text.startswith(_EXAMPLES):
+        if text.startswith(EXAMPLES):
             return "".join(indent + line for line in text.splitlines(keepends=True))
         return super()._fill_text(text, width, indent)
 
@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *, examples: Iterable[str] = (), **options: Any) -> None:
         lines = "\n".join(f"  {line}" for line in examples)
-        super().__init__(formatter_class=_Help, epilog=_EXAMPLES + lines if lines else None, **options)
+        super().__init__(formatter_class=_Help, epilog=EXAMPLES + lines if lines else None, **options)
         self.names: dict[str, str] = {}
 
     def variable(self, argument: str, name: str) -> None:

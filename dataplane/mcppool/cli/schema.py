@@ -1,10 +1,11 @@
-"""`mcppool schema crd | json | docs | errors | metrics`: texts that are generated from the code."""
+"""`mcppool schema crd | json | docs | errors | metrics | commands`: texts that are generated from the code."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from mcppool.cli.parsing import Commands, Parser
@@ -14,9 +15,9 @@ def add_parser(subparsers: Commands[Parser]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "schema",
-        help="print the CRD, the JSON schema of configuration files, or the documentation's tables",
-        description="Print a document that is generated from the configuration models, the errors or the metrics. "
-        "Exit status 0: done; 2: the file cannot be written.",
+        help="print the CRD, the JSON schema of configuration files, or parts of the documentation",
+        description="Print a document that is generated from the configuration models, the errors, the metrics or "
+        "the command. Exit status 0: done; 2: the file cannot be written.",
         examples=(
             "mcppool schema json --into pools.schema.json",
             "mcppool schema crd",
@@ -24,9 +25,9 @@ def add_parser(subparsers: Commands[Parser]) -> None:
     )
     parser.add_argument(
         "kind",
-        choices=("crd", "json", "docs", "errors", "metrics"),
-        help="the CRD (YAML), the JSON schema, the tables of the configuration, the table of errors or that of metrics"
-        " (Markdown)",
+        choices=("crd", "json", "docs", "errors", "metrics", "commands"),
+        help="the CRD (YAML), the JSON schema, the tables of the configuration, the table of errors or of metrics, "
+        "the reference of this command (Markdown)",
     )
     parser.add_argument(
         "--into", metavar="FILE", type=Path, help="write to this file; tables replace the tables in the page"
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     # Only this subcommand needs the generators.
     from mcppool.cli.families import families_table, insert_families
     from mcppool.cli.reasons import insert_reasons, reasons_table
+    from mcppool.cli.reference import commands_reference, insert_commands
     from mcppool.spec.generate.crd import crd_yaml
     from mcppool.spec.generate.docs import docs_tables, insert_tables
     from mcppool.spec.generate.json_schema import file_schema
@@ -52,13 +54,20 @@ def run(args: argparse.Namespace) -> int:
             text = docs_tables() + "\n"
         case "errors":
             text = reasons_table() + "\n"
+        case "commands":
+            text = commands_reference(args.parser) + "\n"
         case _:
             text = families_table() + "\n"
     if args.into is None:
         sys.stdout.write(text)
         return 0
     try:
-        inserts = {"docs": insert_tables, "errors": insert_reasons, "metrics": insert_families}
+        inserts: dict[str, Callable[[str], str]] = {
+            "commands": lambda page: insert_commands(page, args.parser),
+            "docs": insert_tables,
+            "errors": insert_reasons,
+            "metrics": insert_families,
+        }
         if (insert := inserts.get(args.kind)) is not None:
             text = insert(args.into.read_text(encoding="utf-8"))
         args.into.write_text(text, encoding="utf-8")

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from mcppool.cli import reasons, schema
+from mcppool.cli.commands import command_parser
+from mcppool.cli.main import main
+from mcppool.cli.reference import insert_commands
 from mcppool.spec.generate.crd import crd_yaml
 from mcppool.spec.generate.docs import BEGIN, END
 from mcppool.wire.errors import Reason
@@ -59,3 +62,15 @@ def test_a_page_without_marks_is_left_alone(kind: str, tmp_path: Path, capsys: p
     assert run(kind, "--into", str(page)) == 2
     assert page.read_text() == "nothing"
     assert "no marks" in capsys.readouterr().err
+
+
+def test_the_documented_commands_are_the_generated_ones() -> None:
+    page = (ROOT / "docs/reference/command.md").read_text(encoding="utf-8")
+    assert page == insert_commands(page, command_parser()), "run `make generate`"
+
+
+def test_the_reference_of_the_command_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "commands"]) == 0
+    text = capsys.readouterr().out
+    assert "## `mcppool keys add`" in text
+    assert "| `--listen HOST:PORT` | `MCPPOOL_LISTEN` |" in text
