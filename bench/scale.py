@@ -28,6 +28,9 @@ from bench.processes import Failed
 from bench.scenes import KIB, MIB, Scene, named
 from bench.targets import Bench, Target
 
+SETTLING = 15.0
+"""Seconds in which a gateway with many endpoints checks them all, and opens the connections of its floor."""
+
 SETTLED = 1.0
 """Seconds without growth after which memory counts as settled, ..."""
 LONGEST = 20.0
@@ -107,7 +110,7 @@ async def endpoints(bench: Bench, options: argparse.Namespace) -> list[Finding]:
     """CPU time per call with many endpoints beside three, and of the gateway without calls."""
     many = targets.mcppool(bench, "many", endpoints=bench.upstreams)
     few = targets.mcppool(bench, "few")
-    await asyncio.sleep(3)  # connections of the floor are opened
+    await asyncio.sleep(SETTLING)
     idle = {}
     for target in (many, few):
         assert target.process is not None

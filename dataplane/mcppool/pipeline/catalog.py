@@ -35,16 +35,16 @@ def merge(endpoints: Iterable[Endpoint], last: PoolCatalog) -> PoolCatalog:
     known = [(e.key, e.catalog) for e in endpoints if e.catalog is not None]
     if not known:
         return last
-    catalogs = [catalog for _, catalog in known]
-    modern = [c for c in catalogs if c.discover is not None]
+    discover = next((catalog.discover for _, catalog in known if catalog.discover is not None), None)
+    offers = {catalog.offer: catalog for _, catalog in known}  # one of each: most replicas offer the same
     tools: dict[str, ToolInfo] = {}
-    for catalog in catalogs:
+    for catalog in offers.values():
         for name, tool in catalog.tools.items():
             tools[name] = _agree(tools.get(name, tool), tool)
     differences = NO_DIFFERENCES
-    if len({catalog.offer for catalog in catalogs}) > 1:
+    if len(offers) > 1:
         differences = tool_differences([(key, _digests(catalog)) for key, catalog in known])
-    return PoolCatalog(modern[0].discover if modern else None, not modern, tools, differences)
+    return PoolCatalog(discover, discover is None, tools, differences)
 
 
 def _digests(catalog: EndpointCatalog) -> dict[str, str]:

@@ -33,6 +33,7 @@ from mcppool.policy.standstill import Standstill
 from mcppool.upstream.endpoint import Endpoint
 
 SWEEP = 0.1  # seconds between two sweeps: the error of every time-out
+SCORE_EVERY = 1.0  # seconds between two looks at all health scores, which change over tens of seconds
 WARN_AFTER = 3.0  # seconds in which a server may answer before a warning that none has
 WARN_EVERY = 60.0
 READ_HEADERS = 2.0  # seconds between two looks at files with header values
@@ -63,6 +64,7 @@ class Housekeeping:
     refresh_outbound: Callable[[], None]
     hangs: Callable[[Endpoint], None]
     _warn_at: float = field(default=inf, init=False)  # when to warn that no server has answered yet
+    _scores_due: float = field(default=0.0, init=False)
     _headers_due: float = field(default=0.0, init=False)  # when to look at files with header values again
 
     def begin(self, now: float) -> None:
@@ -93,7 +95,9 @@ class Housekeeping:
         self.rests.sweep(now)
         self.limited_log.sweep()
         self._miss_servers(now)
-        renew_scores(self.endpoints.values(), now)
+        if now >= self._scores_due:
+            self._scores_due = now + SCORE_EVERY
+            renew_scores(self.endpoints.values(), now)
         self.sessions.sweep(now)
         if self.pipeline.caching is not None:
             self.pipeline.caching.sweep(now)

@@ -231,12 +231,17 @@ class ConnectionPool:
 
     def sweep(self, now: float) -> None:
         """Check everything that has a time limit: exchanges, waiters, idle connections. Called a few times a second."""
-        for connection in [c for c in (*self.leased, *self.streams) if c.deadline <= now]:
-            connection.expire()
-        self._waiters.expire(now, self._acquire_timeout)
-        for connection in [c for c in self._idle if now >= c.stale_at]:
-            connection.close()
-        self._habits.sweep(now)
+        if self.leased or self.streams:  # in a large pool, most endpoints have nothing in flight
+            for connection in [c for c in (*self.leased, *self.streams) if c.deadline <= now]:
+                connection.expire()
+        if self._waiters:
+            self._waiters.expire(now, self._acquire_timeout)
+        for connection in self._idle:
+            if now >= connection.stale_at:  # then there are seldom others
+                self._close_stale(now)
+                break
+        if self._habits.uses_once:
+            self._habits.sweep(now)
 
     def waiting_since(self) -> float:
         """When the oldest call here that still waits for an answer or a connection began to wait; infinity if none
@@ -297,6 +302,10 @@ class ConnectionPool:
             raise TimeoutError(f"{self.target.sockets.open} sockets were not closed within {CLOSING:g} s")
 
     # --- inside --------------------------------------------------------------------------------------------------
+
+    def _close_stale(self, now: float) -> None:
+        for connection in [c for c in self._idle if now >= c.stale_at]:
+            connection.close()
 
     def _shrink(self) -> None:
         """Remove connections above `max_connections`: dials at once, the others when they are free."""
