@@ -14,7 +14,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from mcppool.cli.main import command_parser
+from mcppool.cli.commands import command_parser
 from mcppool.spec import PoolSpec, load_toml
 from tests.docs.snippets import of_language
 from tests.requirements import ROOT, need_program

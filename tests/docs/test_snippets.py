@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import mcp_types
 import pytest
 import yaml
@@ -26,9 +27,10 @@ from mcppool.cli.main import main
 from mcppool.spec import loads_toml, read_resource
 from tests.docs.snippets import BLOCKS, Block, of_language
 from tests.requirements import CACHE, need_node, need_path, need_program
-from tests.servers import Gateway, Replica, sdk2_replica, serving
+from tests.servers import Gateway, Replica, ServerProcess, free_port, sdk2_replica, serving
+from tests.servers.postgres_server import PASSWORD, PostgresServer
 
-TRIED = {"console", "ini", "json", "nginx", "promql", "python", "sh", "toml", "yaml"}
+TRIED = {"console", "ini", "json", "nginx", "promql", "python", "sh", "sql", "toml", "yaml"}
 SHOWN = {"text", "mermaid"}
 """Output of commands, signatures, pictures."""
 
@@ -127,6 +129,18 @@ def test_prometheus_accepts_an_expression(block: Block, tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump({"groups": [{"name": "page", "rules": rules}]}))
     done = subprocess.run([promtool, "check", "rules", file], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("block", of_language("sql"), ids=ids)
+async def test_postgresql_accepts_statements(block: Block) -> None:
+    with serving(PostgresServer()) as (server,):
+        connection = await asyncpg.connect(server.address, password=PASSWORD)
+        try:
+            for statement in block.text.split(";\n"):
+                if statement.strip():  # the test's server has a user mcppool already
+                    await connection.execute(statement.replace("mcppool", "gateway"))
+        finally:
+            await connection.close()
 
 
 # ---- programs and commands, beside real servers ----
@@ -281,3 +295,16 @@ def test_a_command_runs(block: Block, there: tuple[Gateway, Replica, Replica], t
         assert process.returncode == 0, f"{command}\n{output}"
         if block.language == "console":
             assert output.strip() in block.text
+
+
+async def test_the_fastmcp_proxy_that_a_page_replaces_is_one(
+    there: tuple[Gateway, Replica, Replica], tmp_path: Path
+) -> None:
+    python = need_path(CACHE / "matrix/fastmcp4/bin/python", "FastMCP", "`make servers` installs it")
+    (block,) = (block for block in BLOCKS if block.name == "proxy.py")
+    port = free_port()
+    program = tmp_path / block.name
+    program.write_text(placed(block.text, there).replace(f"port={8080}", f"port={port}"))
+    with serving(ServerProcess("proxy", [str(python), str(program)], port)) as (proxy,):
+        async with Client(proxy.url) as client:
+            assert (await client.call_tool("add", {"a": 1, "b": 2})).structured_content == {"result": 3}
