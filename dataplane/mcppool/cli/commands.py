@@ -8,6 +8,7 @@ from mcppool.cli import (
     check,
     completion,
     config,
+    init,
     keys,
     pin,
     ping,
@@ -22,7 +23,7 @@ from mcppool.cli.parsing import Parser
 from mcppool.version import __version__
 
 COMMANDS = (
-    serve, tools, resources, prompts, call, ping, check, status, config, keys, pin, schema, completion, adapter,
+    serve, init, tools, resources, prompts, call, ping, check, status, config, keys, pin, schema, completion, adapter,
 )  # fmt: skip
 
 

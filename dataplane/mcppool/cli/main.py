@@ -38,6 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the interpreter's own flush at its end)
         return 141
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

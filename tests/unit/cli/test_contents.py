@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mcppool.cli.contents import prompt_text, resource_text, result_text
+from mcppool.cli.progress import Progress
 from mcppool.cli.terminal import table
 
 
@@ -42,3 +43,15 @@ def test_no_text_of_a_server_can_control_the_terminal() -> None:
     ):
         assert all(line.isprintable() for line in text.splitlines())
         assert "owned" in text
+
+
+def test_progress_is_a_share_where_the_total_is_known() -> None:
+    shown = Progress("calling report")
+    assert shown.line(80) == "calling report (0 s)"
+    shown.report(1, 4, "step 1")
+    assert shown.line(80).startswith("25%: step 1 (")
+    shown.report(5, 4, None)
+    assert shown.line(80).startswith("5 of 4 (")
+    shown.report(7, None, "\x1b[2J")
+    assert shown.line(80).startswith("7: ?[2J (")
+    assert len(shown.line(5)) == 5
