@@ -46,6 +46,17 @@ def log_events(*folders: Path) -> set[str]:
     return found
 
 
+def events_of_local_servers() -> set[str]:
+    """The events of programs, which a part of the gateway names and another one logs after `server_`."""
+    found = set()
+    for name, call in _calls(DATAPLANE / "upstream/stdio"):
+        if name in ("_on_event", "_tell"):
+            found |= {text for text in _texts(call.args[0]) if text.isalpha()}
+        elif name == "partial" and ast.unparse(call.args[0]) == "on_event":
+            found |= {text for argument in call.args[1:] for text in _texts(argument) if text.isalpha()}
+    return {f"server_{what}" for what in found}
+
+
 def conditions() -> set[str]:
     """The reasons of conditions of a McpServerPool."""
     found = set()

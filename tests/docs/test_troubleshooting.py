@@ -7,12 +7,12 @@ import re
 import pytest
 
 from mcppool_operator.status import HOPELESS
-from tests.docs.messages import DATAPLANE, OPERATOR, conditions, log_events, reasons, refusals
+from tests.docs.messages import DATAPLANE, OPERATOR, conditions, events_of_local_servers, log_events, reasons, refusals
 from tests.requirements import ROOT
 
 PAGE = (ROOT / "docs/how-to/troubleshooting.md").read_text()
 NAMED = set(re.findall(r"`([A-Za-z_]+)`", PAGE))
-EVENTS = log_events(DATAPLANE, OPERATOR)
+EVENTS = log_events(DATAPLANE, OPERATOR) | events_of_local_servers()
 TABLE = PAGE.partition("## Log events")[2].partition("\n## ")[0]
 REMEDIES = (ROOT / "docs/reference/operator.md").read_text().partition("### Remedies")[2].partition("\n## ")[0]
 
