@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.faults.scene import Fault, Scene
 
@@ -15,7 +18,8 @@ class Case:
 
     `waits`: calls may have to wait at the bad replica; those are left out of the latency. `read_wait`: upper bound in
     seconds on a read. `begun`: answers that had begun to stream may be lost. `second`: there are two gateways, and the
-    first has the fault. `strategy` is the balancing; `share` tells that the bad replica's share of calls is bounded.
+    first has the fault. `workers` is the number of processes of the gateway. `strategy` is the balancing; `share` tells
+    that the bad replica's share of calls is bounded.
     """
 
     name: str
@@ -24,6 +28,7 @@ class Case:
     waits: bool = False
     begun: bool = False
     second: bool = False
+    workers: int = 1
     strategy: str = "least_connections"
     share: bool = False
     read_wait: float | None = None
@@ -98,6 +103,37 @@ async def gateway_restarted(scene: Scene) -> None:
     await scene.front.restart()
 
 
+async def worker_killed(scene: Scene) -> None:
+    """SIGKILL to one process of the gateway; its supervisor starts another. Ends when that one is there."""
+    assert scene.front is not None
+    supervisor = scene.front.pid
+    before = workers_of(supervisor)
+    with scene.process_killed():
+        os.kill(before[0], signal.SIGKILL)
+        await _until(lambda: _gone(before[0]))
+    await scene.last()
+    await _until(lambda: bool(set(workers_of(supervisor)) - set(before)))
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 (nothing tells of the end of a process that is no child of this one)
+        await asyncio.sleep(0.001)
+
+
+def workers_of(supervisor: int) -> list[int]:
+    """Process ids of the workers of a gateway: children with a command line of their own."""
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    return sorted(int(pid) for pid in children if not _gone(int(pid)))
+
+
+def _gone(pid: int) -> bool:
+    """Whether a process has ended: its sockets are closed by then."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
 # A read at a hung replica waits for `suspect_after` and one check's time-out; half a second more is the clock's grain
 # and the read itself.
 HUNG_READ = 1.0 + 0.5 + 0.5
@@ -122,4 +158,5 @@ CASES: tuple[Case, ...] = (
     Case("wrong id", shown("wrong id")),
     Case("sessions lost", sessions_lost),
     Case("gateway restarted under a second", gateway_restarted, second=True),
+    Case("one of two workers killed", worker_killed, workers=2),
 )

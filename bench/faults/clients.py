@@ -133,8 +133,9 @@ class Client:
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """The connection, if it is still open, else a new one, as any HTTP client does before it sends."""
-        if self._reader is not None and self._writer is not None and not self._reader.at_eof():
-            return self._reader, self._writer
+        reader = self._reader
+        if reader is not None and self._writer is not None and not reader.at_eof() and reader.exception() is None:
+            return reader, self._writer
         self._hang_up()
         for number, (host, port, path) in enumerate(self._places):
             try:

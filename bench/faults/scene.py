@@ -60,6 +60,7 @@ class Scene:
     sdk_calls: int = 0
     sdk_failures: list[str] = field(default_factory=list)
     windows: list[Window] = field(default_factory=list)
+    killed: list[Window] = field(default_factory=list)  # when a process of the gateway was killed
     _seen: int = 0  # bytes of the ledger that were there when the fault ended
 
     @property
@@ -77,6 +78,14 @@ class Scene:
         """While in the block, the replica has its fault."""
         window = Window(replica.url, time.time())
         self.windows.append(window)
+        yield
+        window.ended = time.time()
+
+    @contextmanager
+    def process_killed(self) -> Iterator[None]:
+        """In the block a process of the gateway is killed, and is gone at its end."""
+        window = Window("", time.time())
+        self.killed.append(window)
         yield
         window.ended = time.time()
 

@@ -21,6 +21,9 @@ def markdown(versions: Mapping[str, str], verdicts: Sequence[Verdict]) -> str:
     failed = [f"* {v.case}, {v.target}: {_failures(v)}." for v in verdicts if v.failures]
     if failed:
         parts.append("Failures by class:\n\n" + "\n".join(failed))
+    inside = [f"* {v.case}: {v.inside} calls were inside the killed process." for v in verdicts if v.inside]
+    if inside:
+        parts.append("Broke off with a process of the gateway:\n\n" + "\n".join(inside))
     broken = [f"* {v.case}: {sentence}." for v in verdicts for sentence in v.broken]
     broken += [f"* {v.case}: p99 grew by more than 100 ms." for v in verdicts if v.slowed and v.target == "mcppool"]
     parts.append("Promise broken:\n\n" + "\n".join(broken) if broken else "The promise was kept in every case.")

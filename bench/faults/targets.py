@@ -46,10 +46,8 @@ async def ours(case: Case, replicas: Sequence[Replica], ledger: Path, lengths: L
         keys.write_text(generate_key_line(time.time()) + "\n")
         keys.chmod(0o600)
         names = ("mcppool", "second") if case.second else ("mcppool",)
-        fronts = [
-            Gateway(Path(folder), pools, profile="production", listener=f'sealing_keys = "{keys}"', name=name)
-            for name in names
-        ]
+        listener = f'sealing_keys = "{keys}"\nworkers = {case.workers}'
+        fronts = [Gateway(Path(folder), pools, profile="production", listener=listener, name=name) for name in names]
         async with aserving(*fronts):
             scene = Scene(replicas, ledger, fronts[0], lengths)
             await play(scene, urls_of(fronts), case.fault, (MODERN, LEGACY), sdk=case.real)

@@ -19,6 +19,7 @@ from bench.faults.scene import Scene
 
 ADDED_P99 = 0.1  # seconds that a fault may add, except to calls that wait at the bad replica
 SHARE = 1 / 20  # of the calls, for a slow replica
+BROKE_OFF = ("connection: ", "the answer was cut")  # failures of a client whose connection broke
 LATE = 0.25  # seconds: a call that was already on its way when its endpoint was ejected
 
 
@@ -39,7 +40,8 @@ class Latency:
 @dataclass
 class Verdict:
     """`broken` lists the violations of the promise, one sentence each; it stays empty for targets that promise nothing.
-    `at_replica` are the writes that were at the bad replica before its ejection; None if unknown."""
+    `at_replica` are the writes that were at the bad replica before its ejection; None if unknown. `inside` are the
+    calls that broke off because they were inside a process of the gateway as it was killed."""
 
     case: str
     target: str
@@ -60,6 +62,7 @@ class Verdict:
     sdk_calls: int = 0
     at_replica: int | None = None
     share: float | None = None
+    inside: int = 0
     broken: list[str] = field(default_factory=list)
 
     @staticmethod
@@ -141,6 +144,7 @@ def judge(case: Case, target: str, scene: Scene, log: GatewayLog | None) -> Verd
         recovered=scene.recovered,
         sdk_calls=scene.sdk_calls,
     )
+    verdict.inside = sum(was_inside(record, scene) for record in records)
     if case.share or case.strategy == "round_robin":
         verdict.share = _share(scene, lines)
     if log is not None:
@@ -170,12 +174,20 @@ def _was_there(record: Record, log: GatewayLog, scene: Scene) -> bool:
     )
 
 
+def was_inside(record: Record, scene: Scene) -> bool:
+    """Whether the call broke off because it was inside a process of the gateway as that was killed."""
+    if record.failure is None or not record.failure.startswith(BROKE_OFF):
+        return False
+    return any(window.began <= record.began + record.took and record.began <= window.ended for window in scene.killed)
+
+
 def _broken(
     case: Case, scene: Scene, log: GatewayLog, verdict: Verdict, lines: Sequence[Mapping[str, Any]],
     executed: Counter[str],
 ) -> Iterable[str]:  # fmt: skip
     received = {x.get("key") for x in lines if x["tool"] == "write"}
-    reads = [r for r in scene.records if r.failure and not r.write and not (case.begun and r.streamed)]
+    failed = [r for r in scene.records if r.failure and not was_inside(r, scene)]
+    reads = [r for r in failed if not r.write and not (case.begun and r.streamed)]
     if reads:
         yield f"{len(reads)} reads failed, as {_sample(reads)}"
     if twice := sum(count > 1 for count in executed.values()):
@@ -184,7 +196,7 @@ def _broken(
         yield f"{verdict.wrong} answers were to another call"
     if verdict.new_sessions:
         yield f"{verdict.new_sessions} clients had to open a new session"
-    writes = [r for r in scene.records if r.failure and r.write]
+    writes = [r for r in failed if r.write]
     if never_sent := [r for r in writes if r.delivered == "no"]:
         yield f"{len(never_sent)} writes failed that were never sent, as {_sample(never_sent)}"
     if untold := [r for r in writes if r.delivered not in ("no", "yes", "unknown")]:
