@@ -21,6 +21,7 @@ from mcppool.observe.admin_access import AdminAccess, is_stranger
 from mcppool.observe.logs import get_logger
 from mcppool.observe.page import make_page
 from mcppool.observe.pages import AdminPages
+from mcppool.observe.problems import problems
 from mcppool.observe.status_json import health_body
 from mcppool.observe.views import ComponentHealth
 
@@ -125,7 +126,8 @@ class AdminServer:
         return _json(await self._pages.load())
 
     async def _status(self, _: web.Request) -> web.Response:
-        return _json(await self._pages.status(await self._components()))
+        body = await self._pages.status(await self._components())
+        return _json({**body, "problems": problems(body)})
 
     async def _history(self, request: web.Request) -> web.Response:
         after, series = request.query.get("after"), request.query.get("series", "all")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
 
 from mcppool.cli.main import main
-from mcppool.cli.status import render
+from mcppool.cli.status import render, wants_colour
+from mcppool.cli.status_text import SHOWN, StatusText
 from mcppool.observe.status_json import status_body
 from mcppool.observe.views import (
     ComponentHealth,
@@ -16,6 +19,7 @@ from mcppool.observe.views import (
     EndpointView,
     EventView,
     LearnedView,
+    LossView,
     PoolView,
     RejectedConfig,
 )
@@ -131,3 +135,95 @@ def test_a_setting_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str])
     status, line = asked(capsys, answer, "config")
     assert status == 0
     assert line.isprintable()
+
+
+PAST = {
+    "covered": 600.0,
+    "pools": [
+        {
+            "name": "search",
+            "summary": {
+                "calls": 600, "failed": 30, "eras": {"modern": 30, "legacy": 10}, "p50": 0.012, "p99": 2.5,
+            },
+            "series": {"calls": [0, 10, 20], "failed": [0, 0, 20], "p50": [None, 0.01, 0.02], "p99": [None, 1.0, 2.0]},
+            "tools": [
+                {
+                    "name": name,
+                    "summary": {
+                        "toolCalls": 300, "errors": errors, "rejected": 0, "retries": 7, "cacheHits": 1,
+                        "cacheMisses": 3, "p50": 0.01, "p99": None, "reasons": {"timeout": errors} if errors else {},
+                    },
+                    "series": {"calls": [0, 1, 2], "breaker": [0, 0, breaker]},
+                }
+                for name, errors, breaker in (("well", 0, 0), ("failing", 9, 0), ("broken", 1, 2))
+            ],
+            "endpoints": [{"url": A, "series": {"attempts": [1, 2, 8]}}],
+        }
+    ],
+}  # fmt: skip
+
+
+def test_ten_minutes_are_lines_of_bars_and_the_worst_tool_comes_first() -> None:
+    body = status_body([PoolView("search", (EndpointView(A, True),))], {}, ConfigView(), {}, NOW)
+    lines = StatusText().render(body, PAST).splitlines()
+    assert "last 10 minutes; 75% of the requests come from modern clients" in lines
+    assert next(line for line in lines if line.startswith("  calls")).split() == ["calls", "▁▅█", "1.0", "calls/s"]
+    assert any("99 % within 2.5 s" in line for line in lines)
+    tools = lines[lines.index("tools") + 2 :][:3]
+    assert [line.split()[0] for line in tools] == ["broken", "failing", "well"]
+    assert "9 timeout" in tools[1]
+    assert "25%" in tools[2]
+
+
+def test_states_have_colours_only_where_they_are_wanted() -> None:
+    body = status_body([PoolView("search", (EndpointView(A, False, state="ejected"),))], {}, ConfigView(), {}, NOW)
+    plain, coloured = (StatusText(colour=colour).render(body, PAST) for colour in (False, True))
+    assert "\x1b" not in plain
+    assert "\x1b[31mejected" in coloured
+    assert re.sub("\x1b\\[[0-9]+m", "", coloured).split() == plain.split()
+
+
+@pytest.mark.parametrize(
+    ("terminal", "variables", "wanted"),
+    [
+        (True, {}, True),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (False, {}, False),
+    ],
+)
+def test_no_color_and_a_pipe_switch_colours_off(
+    terminal: bool, variables: dict[str, str], wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    assert wants_colour(stream) is wanted
+
+
+def test_a_large_pool_ends_early_with_its_problems_first() -> None:
+    many = [EndpointView(f"{A}/{n}", n != 77, state="hung" if n == 77 else "available") for n in range(100)]
+    body = status_body([PoolView("search", tuple(many))], {}, ConfigView(), {}, NOW)
+    lines = StatusText().render(body).splitlines()
+    head = next(number for number, line in enumerate(lines) if line.startswith("ENDPOINT"))
+    assert lines[head + 1].startswith(f"{A}/77 ")
+    assert f"and {100 - SHOWN} more; --all shows them" in lines
+    assert f"{A}/99" in StatusText(everything=True).render(body)
+
+
+def test_problems_come_before_everything_else() -> None:
+    loss = LossView("timeout", NOW, NOW, 3, 9, "find\x1b[2J", A, "late")
+    body = status_body([PoolView("search", losses=(loss,))], {}, ConfigView(), {}, NOW)
+    body["at"] = "2026-01-02T03:06:05.000Z"
+    found = [
+        {"severity": "failing", "pool": "search", "name": "find\x1b[2J", "what": "3 lost", "since": body["startedAt"]}
+    ]
+    lines = StatusText().render({**body, "problems": found}).splitlines()
+    assert lines[2] == "● search find?[2J: 3 lost  since 03:04:05 UTC, 2 min"
+    row = next(line for line in lines if line.startswith("timeout"))
+    assert "03:04:05 UTC, 2 min" in row
+    assert "\x1b" not in "".join(lines)

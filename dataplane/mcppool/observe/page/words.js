@@ -2,7 +2,7 @@
 // ---- words and numbers ----
 
 const TONES = {
-  healthy: "good", degraded: "fair", unhealthy: "bad",
+  failing: "bad", healthy: "good", degraded: "fair", unhealthy: "bad",
   available: "good", busy: "fair", joining: "fair", draining: "fair", ejected: "bad", unreachable: "bad", hung: "bad",
   closed: "good", half_open: "fair", open: "bad",
 };
