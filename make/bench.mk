@@ -12,6 +12,10 @@ bench-micro: $(DEV) ## what single steps of a call cost: parse, pick, lease
 bench-access: $(DEV) ## CPU time per call of clients with a key or a token, beside clients without; ARGS="--write"
 	@$(BIN)/python -m bench.access $(ARGS)
 
+.PHONY: bench-tracing
+bench-tracing: $(DEV) ## CPU time per call of a gateway that traces 0, 1 or 100 % of its calls, beside one that traces none; ARGS="--write"
+	@$(BIN)/python -m bench.tracing $(ARGS)
+
 .PHONY: bench-cache
 bench-cache: $(DEV) ## hit rate of the cache on a Zipf trace beside an ideal LRU, and the cost of a hit in memory, Redis, SQLite, PostgreSQL
 	@$(BIN)/python -m bench.cache $(ARGS)

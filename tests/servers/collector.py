@@ -1,4 +1,4 @@
-"""The receiving end of OTLP logs over HTTP: reads requests with OpenTelemetry's messages, and fails on demand."""
+"""The receiving end of OTLP over HTTP: reads requests with OpenTelemetry's messages, and fails on demand."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from tests.certificates import ServerCertificate
@@ -27,12 +29,14 @@ class Answer:
 
 
 class Collector:
-    """A collector on a port of 127.0.0.1. `records` are the log records that it has accepted, `requests` the headers of
-    all requests; `decide` gives the answer to a request."""
+    """A collector on a port of 127.0.0.1. `records` are the log records that it has accepted, `spans` and `metrics` the
+    others, `requests` the headers of all requests; `decide` gives the answer to a request, by its records or spans."""
 
     def __init__(self, certificate: ServerCertificate | None = None, *, port: int = 0) -> None:
         self.requests: list[dict[str, str]] = []
         self.records: list[Any] = []
+        self.spans: list[Any] = []
+        self.metrics: list[Any] = []
         self.resources: list[dict[str, Any]] = []
         self.decide: Callable[[list[Any]], Answer] = lambda records: Answer()
         collector = self
@@ -74,23 +78,31 @@ class Collector:
 
     def handle(self, request: BaseHTTPRequestHandler) -> None:
         body = gzip.decompress(request.rfile.read(int(request.headers["Content-Length"])))
-        assert request.path == "/v1/logs"
         assert request.headers["Content-Type"] == "application/x-protobuf"
-        found = ExportLogsServiceRequest.FromString(body)
-        records = [
-            record for resource in found.resource_logs for scope in resource.scope_logs for record in scope.log_records
-        ]
-        answer = self.decide(records)
+        resources, found, kept = self._read(request.path, body)
+        answer = self.decide(found)
         self.requests.append(dict(request.headers.items()))
         if answer.status == 200:
-            self.resources += [attributes(each.resource.attributes) for each in found.resource_logs]
-            self.records += records
+            self.resources += [attributes(each.resource.attributes) for each in resources]
+            kept += found
         request.send_response(answer.status)
         for name, value in answer.headers.items():
             request.send_header(name, value)
         request.send_header("Content-Length", str(len(answer.body)))
         request.end_headers()
         request.wfile.write(answer.body)
+
+    def _read(self, path: str, body: bytes) -> tuple[Any, list[Any], list[Any]]:
+        """The resources of a request, what it sends, and the list where that goes."""
+        if path == "/v1/logs":
+            logs = ExportLogsServiceRequest.FromString(body).resource_logs
+            return logs, [each for one in logs for scope in one.scope_logs for each in scope.log_records], self.records
+        if path == "/v1/traces":
+            spans = ExportTraceServiceRequest.FromString(body).resource_spans
+            return spans, [each for one in spans for scope in one.scope_spans for each in scope.spans], self.spans
+        assert path == "/v1/metrics"
+        metrics = ExportMetricsServiceRequest.FromString(body).resource_metrics
+        return metrics, [each for one in metrics for scope in one.scope_metrics for each in scope.metrics], self.metrics
 
 
 def attributes(found: Any) -> dict[str, Any]:

@@ -911,11 +911,6 @@ class AccessSection(TypedDict, total=False):
 class OtlpSection(TypedDict, total=False):
     """A collector of OpenTelemetry that takes the lines as logs, by OTLP over HTTP."""
 
-    url: Required[str]
-    """URL of the collector. Without a path, `/v1/logs` is added. A URL such as https://collector.example.com:4318,
-    without query.
-    """
-
     headers: Mapping[str, str | HeaderValueSection]
     """Headers of each request to the collector, such as `Authorization`."""
 
@@ -934,6 +929,11 @@ class OtlpSection(TypedDict, total=False):
 
     key_file: str
     """File with its private key. A string of 1 to 4096 characters."""
+
+    url: Required[str]
+    """URL of the collector. Without a path, `/v1/logs` is added. A URL such as https://collector.example.com:4318,
+    without query.
+    """
 
 
 class AuditSection(TypedDict, total=False):
@@ -972,6 +972,67 @@ class AuditSection(TypedDict, total=False):
     overflow: Literal["drop", "refuse"]
     """Reaction to a full buffer. `drop`: lines are dropped and counted. `refuse`: calls of tools are refused until
     lines can be written again. Default: drop.
+    """
+
+
+class TracingSection(TypedDict, total=False):
+    """Spans of calls and attempts for a collector of OpenTelemetry, and the durations `mcp.*.duration`."""
+
+    headers: Mapping[str, str | HeaderValueSection]
+    """Headers of each request to the collector, such as `Authorization`."""
+
+    timeout: str
+    """Upper bound on each wait for the collector. A duration such as "250ms" or "1m30s", from 100ms to 5m. Default:
+    10s.
+    """
+
+    ca_file: str
+    """File with the certificate authorities to trust for the collector, in place of the system's. A string of 1 to
+    4096 characters.
+    """
+
+    certificate_file: str
+    """File with the gateway's own certificate for the collector. A string of 1 to 4096 characters."""
+
+    key_file: str
+    """File with its private key. A string of 1 to 4096 characters."""
+
+    enabled: bool
+    """Make spans and send them. Needs the extra `otel`. Default: False."""
+
+    endpoint: str
+    """URL of the collector; `/v1/traces` and `/v1/metrics` are added. Default: the environment variable
+    `OTEL_EXPORTER_OTLP_ENDPOINT`, else `http://localhost:4318`. A URL such as https://collector.example.com:4318,
+    without query.
+    """
+
+    protocol: Literal["http/protobuf"]
+    """Protocol of the collector. Default: http/protobuf."""
+
+    sample_ratio: str
+    """Share of the calls to trace, of those whose client has not decided. Default: the environment variables
+    `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`, else 1.
+    """
+
+    parent_based: bool
+    """Follow the decision of a client that sends a trace context, whatever `sample_ratio` is. With `false`, the
+    ratio decides about every call. Default: by `OTEL_TRACES_SAMPLER`, else `true`.
+    """
+
+    metrics: bool
+    """Send the durations `mcp.*.duration`, too. Default: True."""
+
+    metrics_interval: str
+    """Time between two sendings of durations. A duration such as "250ms" or "1m30s", from 1s to 1h. Default: 1m."""
+
+    resource_attributes: Mapping[str, str]
+    """Attributes of the gateway, such as `deployment.environment.name`. They go before those of
+    `OTEL_RESOURCE_ATTRIBUTES`.
+    """
+
+    queue: int
+    """Maximum number of spans that wait to be sent. Beyond it, spans are dropped and counted. A whole number from 1
+    to 1000000. Default: 2048.
     """
 
 
@@ -1061,6 +1122,9 @@ class PoolSections(TypedDict, total=False):
 
     audit: AuditSection
     """The audit log."""
+
+    tracing: TracingSection
+    """Traces, and durations by OpenTelemetry's conventions."""
 
     dns: str
     """A URL. Every address of its host name is an endpoint. A URL such as http://127.0.0.1:8001/mcp, without user

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 import mcppool
 from mcppool import supervision
+from mcppool.observe.histogram import Histogram
 from mcppool.observe.metrics import (
     EXECUTION_STATUSES,
     GATEWAY_COUNTERS,
@@ -24,7 +25,6 @@ from mcppool.observe.metrics import (
     CacheCounters,
     Family,
     GatewayMetrics,
-    Histogram,
 )
 from mcppool.observe.views import ENDPOINT_COUNTERS, ENDPOINT_GAUGES, POOL_GAUGES, ConfigView, EndpointView, PoolView
 from mcppool.policy.memory_budget import MemoryBudget

@@ -4,6 +4,8 @@
 secret is not written, nor is anything that looks like a credential inside a value. A line for each call has level
 debug, and its caller checks `log.debug_enabled` first: one `if` when debug is off.
 
+A line about a sampled call has its `trace_id` and `span_id`.
+
 Writing never raises, and waits at most `PATIENCE` for a reader that has stopped reading: lines are then dropped and
 counted, and the next written line gives the count.
 """
@@ -24,6 +26,7 @@ from itertools import islice
 from typing import Any, Final, Literal
 
 from mcppool import supervision
+from mcppool.observe.tracing.span import current
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["json", "text"]
@@ -177,6 +180,8 @@ def _shown(value: object) -> str:
 
 
 def _emit(level: str, name: str, event: str, fields: Mapping[str, object]) -> None:
+    if (span := current.get()) is not None:
+        fields = {**fields, **span.ids}
     if _to_program:
         standard = logging.getLogger(f"mcppool.{name}")
         if standard.isEnabledFor(_RANKS[level]):

@@ -10,12 +10,13 @@ Every label value is bounded: a method that MCP does not define and a tool that 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
+from mcppool.observe.histogram import Histogram
 from mcppool.observe.losses import Losses
+from mcppool.observe.tracing.durations import PoolDurations
 
 
 class Family(NamedTuple):
@@ -36,6 +37,8 @@ POOL_COUNTERS: Final = (
     ),
     Family("audit_lines", "mcppool_audit_lines_total", "Lines of the audit log."),
     Family("audit_dropped", "mcppool_audit_dropped_total", "Lines of the audit log that found no room in its buffer."),
+    Family("spans", "mcppool_spans_total", "Spans of sampled calls and their attempts."),
+    Family("spans_dropped", "mcppool_spans_dropped_total", "Spans that found no room in the queue for the collector."),
 )
 """Attributes of `PoolMetrics` that are families of their own. A new counter is a line here, the attribute, and the
 place that counts."""
@@ -96,30 +99,6 @@ CONNECTION_STATUSES: Final = ("connecting", "connected", "reconnecting", "error"
 
 EXECUTION_STATUSES: Final = ("success", "tool_error", "error", "rejected")
 """Values of the `status` label of `mcp_tool_executions_total`, and the names of the counters of `ToolStats`."""
-
-
-class Histogram:
-    """Counts of values by bucket, and their sum.
-
-    `counts[i]` is the number of values in (bounds[i-1], bounds[i]]; the last one, past all bounds, is +Inf's.
-    """
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count one value, in the unit of the bounds."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    @property
-    def count(self) -> int:
-        """Number of observed values."""
-        return sum(self.counts)
 
 
 class ToolStats:
@@ -207,7 +186,8 @@ class PoolMetrics:
     error; `caches` has counters by type of cache; `redis_errors` and `sql_errors` count failures at Redis and at the
     database of the cache by kind (`timeout`, `connection`, `other`); `access_denied` counts refused requests by rule
     and mode; `breaker_transitions` counts by tool, state before and state after; `modern` and `legacy` count requests
-    by the era of the client; `losses` are the calls that got no answer of a server. All of them outlive the endpoints.
+    by the era of the client; `losses` are the calls that got no answer of a server; `durations` are those by
+    OpenTelemetry's conventions, None without `tracing`. All of them outlive the endpoints.
     """
 
     __slots__ = (
@@ -222,6 +202,7 @@ class PoolMetrics:
         "caches",
         "connection_duration",
         "connections",
+        "durations",
         "hedges",
         "legacy",
         "losses",
@@ -230,6 +211,8 @@ class PoolMetrics:
         "redis_errors",
         "requests",
         "retries",
+        "spans",
+        "spans_dropped",
         "sql_errors",
         "tool_changes",
         "upstream_auth",
@@ -250,6 +233,9 @@ class PoolMetrics:
         self.access_denied: dict[tuple[str, str], int] = {}
         self.audit_lines = 0
         self.audit_dropped = 0
+        self.spans = 0
+        self.spans_dropped = 0
+        self.durations: PoolDurations | None = None
         self.tool_changes = 0
         self.caches: dict[str, CacheCounters] = {}
         self.redis_errors: dict[str, int] = {}

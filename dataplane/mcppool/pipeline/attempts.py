@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.admission.limits import Admission
@@ -41,6 +42,9 @@ from mcppool.upstream.failures import (
 )
 from mcppool.upstream.timeouts import within
 
+if TYPE_CHECKING:
+    from mcppool.pipeline.tracing.exchanges import TracedExchange
+
 MAX_REJECTIONS = 3
 """Maximum number of session failovers of one call: more mean a server without sessions, not a restart."""
 
@@ -48,7 +52,7 @@ MAX_REJECTIONS = 3
 @dataclass(slots=True)
 class Attempts:
     """Makes the attempts of all calls of a pool. `admission` is None if the pool has no limits; it is replaced when
-    they change."""
+    they change, and `exchange` when tracing begins or ends."""
 
     settings: Settings
     picker: Picker
@@ -56,7 +60,7 @@ class Attempts:
     failover: Failover
     probers: Probers
     notifications: NotificationAdmission
-    exchange: Exchange
+    exchange: Exchange | TracedExchange
     hedging: Hedging
     feedback: Feedback
     retry: RetryResources

@@ -9,6 +9,7 @@ import msgspec
 
 from mcppool.observe.audit import audit_logs, now
 from mcppool.observe.metrics import PoolMetrics
+from mcppool.observe.tracing.span import current
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.settings import Settings
@@ -75,6 +76,7 @@ class AuditTrail:
             "reason": str(failure.reason) if failure is not None else None,
             "delivered": outcome.delivered if outcome.status not in ("success", "tool_error") else "yes",
             "duration_ms": round(duration * 1000, 3),
+            **(span.ids if (span := current.get()) is not None else {}),
         }
         if self.spec.arguments and request.method == "tools/call":
             fields["arguments"] = self._arguments(call)

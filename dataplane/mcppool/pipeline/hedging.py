@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.attempt import Attempt
@@ -25,6 +26,9 @@ from mcppool.policy.retry_budget import RetryBudget
 from mcppool.spec.sections.retry_policy import HEDGE_BY_LATENCY
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.tracing.exchanges import TracedExchange
 
 
 class _Race:
@@ -89,14 +93,14 @@ class _Lane:
             self._race.reply.abort()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hedging:
-    """Hedges the calls of one pool."""
+    """Hedges the calls of one pool. `exchange` is replaced when tracing begins or ends."""
 
     settings: Settings
     picker: Picker
     budget: RetryBudget
-    exchange: Exchange
+    exchange: Exchange | TracedExchange
     feedback: Feedback
     metrics: PoolMetrics
     _delays: dict[str, HedgeDelay] = field(default_factory=dict)  # by method; safe methods are few

@@ -29,6 +29,7 @@ class Outcome:
 
     * `status`: as in `mcp_tool_executions_total`, or `cancelled`.
     * `failure`: the reason why no server answered it; `id` identifies it in the error and the log.
+    * `code`: the code of the JSON-RPC error that the client got, None if it got none.
     * `internal_error`: the answer was -32603.
     * `neutral`: the answer says nothing about the endpoint, because it is about the request.
     * `size`: bytes of the answer.
@@ -45,8 +46,8 @@ class Outcome:
     """
 
     __slots__ = (
-        "attempt", "attempts", "cancelled", "cut", "decision", "delivered", "ended", "endpoint", "failure", "fallback",
-        "fell_back", "id", "internal_error", "neutral", "resumable", "size", "status", "taker",
+        "attempt", "attempts", "cancelled", "code", "cut", "decision", "delivered", "ended", "endpoint", "failure",
+        "fallback", "fell_back", "id", "internal_error", "neutral", "resumable", "size", "status", "taker",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -56,6 +57,7 @@ class Outcome:
         self.attempts = 0
         self.decision: Decision | None = None
         self.cut: AttemptFailed | None = None
+        self.code: int | None = None
         self.internal_error = False
         self.neutral = False
         self.failure: AttemptFailed | None = None
@@ -81,6 +83,7 @@ class Outcome:
     def take(self, other: Outcome) -> None:
         """Take the outcome of an attempt that ran separately."""
         self.status = other.status
+        self.code = other.code
         self.internal_error = other.internal_error
         self.neutral = other.neutral
         self.failure = other.failure

@@ -97,6 +97,13 @@ def _without_effect_on_access(pool: PoolSpec) -> Iterator[tuple[Key, str]]:
             yield ("audit", key), why
     if audit.type != "none" and not audit.arguments:
         yield ("audit", "redact"), "audit.arguments is false"
+    tracing = pool.tracing
+    if not tracing.enabled:
+        for key in type(tracing).model_fields:
+            if key != "enabled":
+                yield ("tracing", key), "tracing.enabled is false"
+    elif not tracing.metrics:
+        yield ("tracing", "metrics_interval"), "tracing.metrics is false"
     if not access.allow and not access.deny and all(tool.access == "allow" for tool in pool.tools.values()):
         for key in ("mode", "denied"):
             yield ("access", key), "there are no access rules"

@@ -24,6 +24,7 @@ from mcppool.spec.sections.retry_policy import RetryPolicySpec
 from mcppool.spec.sections.sessions import CatalogSpec, SessionsSpec
 from mcppool.spec.sections.timeouts import TimeoutsSpec
 from mcppool.spec.sections.tools import ToolName, ToolSpec
+from mcppool.spec.sections.tracing import TracingSpec
 from mcppool.spec.urls import shown_key
 from mcppool.spec.values import Flag, Hint, Integer, SnapshotOnly, Text
 
@@ -164,6 +165,7 @@ class PoolPolicy(Section):
         AccessSpec(), description="Access rules: which client may use which tool, resource or prompt."
     )
     audit: AuditSpec = Field(AuditSpec(), description="The audit log.")
+    tracing: TracingSpec = Field(TracingSpec(), description="Traces, and durations by OpenTelemetry's conventions.")
 
     @model_validator(mode="after")
     def _rules_about_known_clients(self) -> PoolPolicy:

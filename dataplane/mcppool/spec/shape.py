@@ -21,6 +21,7 @@ from mcppool.spec.values import (
     DurationRule,
     Hint,
     OnDisk,
+    RatioRule,
     Secret,
     SizeRule,
     SnapshotOnly,
@@ -31,6 +32,7 @@ from mcppool.spec.values import (
 Kind = Literal[
     "boolean",
     "integer",
+    "number",
     "string",
     "choice",
     "duration",
@@ -112,6 +114,8 @@ def _kind(annotation: Any, origin: Any, metadata: tuple[Any, ...]) -> dict[str, 
                 "word_is_none": item.meaning is None}  # fmt: skip
         if isinstance(item, CountRule):
             return {"kind": "integer", "minimum": item.minimum, "maximum": item.maximum, "word": item.word}
+        if isinstance(item, RatioRule):
+            return {"kind": "number", "minimum": 0, "maximum": 1}
         if isinstance(item, SizeRule):
             return {"kind": "size", "minimum": item.minimum, "maximum": item.maximum}
         if isinstance(item, Kinded):
@@ -138,7 +142,7 @@ def _bounds(metadata: tuple[Any, ...]) -> dict[str, Any]:
         "pattern": "pattern",
     }
     for item in metadata:
-        if isinstance(item, CountRule | DurationRule | SizeRule | Strict):
+        if isinstance(item, CountRule | DurationRule | RatioRule | SizeRule | Strict):
             continue
         if isinstance(item, OnDisk):
             bounds["file"] = True
@@ -178,6 +182,8 @@ def allowed(shape: Shape, spelling: Spelling) -> str:
         case "integer":
             text = f"a whole number{_range(shape.minimum, shape.maximum, str)}"
             return f'{text}, or "{shape.word}"' if shape.word else text
+        case "number":
+            return f"a number{_range(shape.minimum, shape.maximum, str)}"
         case "duration":
             text = f'a duration such as "250ms" or "1m30s"{_from_to(shape.minimum, shape.maximum, format_duration)}'
             return f'{text}, or "{shape.word}"' if shape.word else text

@@ -1,4 +1,4 @@
-"""Kinds of values that TOML and JSON lack: durations and sizes.
+"""Kinds of values that TOML and JSON lack: durations, sizes and ratios.
 
 Both are strings for people (`"250ms"`, `"1h30m"`, `"4MiB"`) and plain numbers in Python: seconds and bytes. Durations
 follow GEP-2257, like Kubernetes' Gateway API, in steps of one millisecond.
@@ -145,6 +145,25 @@ class CountRule:
 
 
 @dataclass(frozen=True)
+class RatioRule:
+    """Reads a share of a whole: a number from 0 to 1. A whole number is one, too."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self._read, serialization=core_schema.plain_serializer_function_ser_schema(self.write, when_used="json")
+        )
+
+    def _read(self, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise PydanticCustomError("ratio", "is not allowed")
+        return float(value)
+
+    def write(self, value: float) -> float:
+        """The value as a person would write it."""
+        return value
+
+
+@dataclass(frozen=True)
 class SizeRule:
     """Reads a size into bytes."""
 
@@ -181,6 +200,9 @@ Flag = Annotated[bool, Strict()]
 
 Duration = Annotated[float, DurationRule()]
 """Seconds: more than 0, at most a week."""
+
+Ratio = Annotated[float, RatioRule()]
+"""A share of a whole, from 0 to 1."""
 
 DurationOrZero = Annotated[float, DurationRule(minimum=0)]
 """Seconds: at most a week; zero turns the feature off."""

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcppool.observe.collector import GatewayCollector
+from mcppool.observe.histogram import Histogram
 from mcppool.observe.metrics import (
     DURATION_BOUNDS,
     OTHER,
     SIZE_BOUNDS,
     TOOLS_CAP,
     GatewayMetrics,
-    Histogram,
     PoolMetrics,
 )
 from mcppool.observe.views import ConfigView

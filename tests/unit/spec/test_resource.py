@@ -169,14 +169,10 @@ def test_a_resource_without_a_spec_is_refused(spec: Any) -> None:
 @settings(suppress_health_check=list(HealthCheck), max_examples=60, deadline=None)
 @given(sections(PoolPolicy, TOML, skip=frozenset({"auth"})))
 def test_every_policy_reads_the_same_in_both_spellings(policy: dict[str, Any]) -> None:
-    for section, key in (
-        ("cache", "redis_password_file"),
-        ("cache", "sql_password_file"),
-        ("cache", "sql_ca_file"),
-        ("catalog", "lock_file"),
-    ):
-        if key in policy.get(section, {}):
-            policy[section][key] = "/etc/mcppool/secrets/a-secret/its.key"  # where it is mounted
+    for section in ("cache", "catalog", "tracing"):
+        for key in policy.get(section, {}):
+            if key.endswith("_file"):
+                policy[section][key] = "/etc/mcppool/secrets/a-secret/its.key"  # where it is mounted
     expected = Reader(PoolPolicy, TOML).read(policy)
     assert expected is not None
     with pytest.MonkeyPatch.context() as patch:
@@ -202,7 +198,8 @@ def camel(data: dict[str, Any], model: Any) -> dict[str, Any]:
         elif shape.kind == "list" and shape.item is not None and shape.item.model is not None:
             value = [camel(entry, shape.item.model) for entry in value]
         elif shape.kind == "map" and shape.item is not None:
-            value = {key: camel(entry, shape.item.model) for key, entry in value.items()}
+            inner = shape.item.model
+            value = {key: camel(entry, inner) if inner is not None else entry for key, entry in value.items()}
         written[camel_key(name)] = value
     return written
 

@@ -41,6 +41,8 @@ def values(shape: Shape, spelling: Spelling) -> st.SearchStrategy[Any]:
             return st.booleans()
         case "integer":
             return st.integers(low, high)
+        case "number":
+            return st.integers(low, high) | st.floats(low, high)
         case "choice":
             return st.sampled_from(shape.choices).map(spelling.value)
         case "duration":

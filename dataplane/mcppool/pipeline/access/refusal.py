@@ -10,6 +10,7 @@ from mcppool.pipeline.outcome import Outcome
 from mcppool.policy.access_rules import Decision, Request
 from mcppool.wire.era import MODERN
 from mcppool.wire.errors import (
+    INTERNAL_ERROR,
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
     REASONS,
@@ -42,11 +43,12 @@ def answer_denied(
     if call.verb == b"POST" and call.request.id is None:  # its sender hears nothing more
         reply.whole(202, b"", b"")
     elif denied == "unknown":
-        _answer_unknown(call, reply, request)
+        _answer_unknown(call, reply, outcome, request)
     else:
         reason = Reason.INSUFFICIENT_SCOPE if denied == "scopes" else Reason.ACCESS_DENIED
         meaning = REASONS[reason].meaning
         message = f"{meaning} ({' '.join(decision.missing)})" if denied == "scopes" else meaning
+        outcome.code = INTERNAL_ERROR
         body = fault_body(call.request.id, reason, message, delivered="no", attempts=0)
         headers = ERROR_HEADERS
         if denied == "scopes" and challenge is not None:  # include the old scopes, or the next token lacks them
@@ -54,7 +56,7 @@ def answer_denied(
         reply.whole(403, headers, body)
 
 
-def _answer_unknown(call: Call, reply: Reply, request: Request) -> None:
+def _answer_unknown(call: Call, reply: Reply, outcome: Outcome, request: Request) -> None:
     """Reply as if the tool, prompt or resource did not exist."""
     if call.verb != b"POST":
         reply.whole(405, b"allow: POST\r\n" + _NO_STORE, b"")
@@ -71,5 +73,6 @@ def _answer_unknown(call: Call, reply: Reply, request: Request) -> None:
         data = {"uri": name}
     else:
         code, message, status = METHOD_NOT_FOUND, "Method not found", 404
+    outcome.code = code
     body = error_body(call.request.id, code, message, data)
     reply.whole(status if call.era is MODERN else 200, ERROR_HEADERS, body)

@@ -10,7 +10,7 @@ from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.local_reply.error_reply import send_error
 from mcppool.pipeline.outcome import Outcome
 from mcppool.upstream.failures import AttemptFailed
-from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
+from mcppool.wire.errors import INTERNAL_ERROR, INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 from mcppool.wire.media_types import ERROR_HEADERS, EVENT_HEADERS, JSON_HEADERS
 
 RETRY_SOON = 1.0  # seconds; Retry-After without a better estimate
@@ -45,6 +45,7 @@ def next_id() -> str:
 def fault_bytes(call: Call, failure: AttemptFailed, outcome: Outcome) -> bytes:
     """The JSON-RPC error for `failure`, the call's last one. Addresses stay in the log."""
     outcome.failed(failure)
+    outcome.code = INTERNAL_ERROR
     outcome.id = outcome.id or next_id()
     retry_after = _retry_after(failure)
     meaning = REASONS[failure.reason].meaning
@@ -124,6 +125,7 @@ def answer_refusal(
 ) -> None:
     """End the call with one of the protocol's own errors."""
     outcome.status = "rejected"
+    outcome.code = code
     reply.whole(status, ERROR_HEADERS, error_body(call.request.id, code, message, data))
 
 

@@ -28,6 +28,7 @@ from mcppool.upstream.http.response import Response
 from mcppool.wire.era_mismatch import SERVERS_ARE_MODERN
 from mcppool.wire.errors import (
     HEADER_MISMATCH,
+    INTERNAL_ERROR,
     METHOD_NOT_FOUND,
     MISSING_CLIENT_CAPABILITY,
     REASONS,
@@ -111,8 +112,10 @@ def give_rejection(call: Call, reply: Reply, outcome: Outcome, status: int, own:
         acknowledge(call, reply, status)
         return
     if own is not None:
+        outcome.code = _error(own).code
         body = b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (call.request.id, own)
     else:
+        outcome.code = INTERNAL_ERROR
         reason = _reason(status)
         body = fault_body(
             call.request.id, reason, f"{REASONS[reason].meaning} ({_named(status)})",

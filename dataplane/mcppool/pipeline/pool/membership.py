@@ -14,6 +14,7 @@ from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.recent_events import RecentEvents
+from mcppool.observe.tracing.span import current
 from mcppool.pipeline.background import BackgroundTasks
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.pool.housekeeping import report_headers
@@ -162,3 +163,5 @@ class Membership:
         self.metrics.connections[state] += 1
         if state == "connected":
             self.metrics.connection_duration.observe(seconds)
+            if (span := current.get()) is not None:  # of the call that the connection was opened for
+                self.metrics.connection_duration.exemplify(seconds, span.trace_id, span.span_id)

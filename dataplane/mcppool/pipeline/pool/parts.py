@@ -168,8 +168,8 @@ class PoolParts:
             settings, picker, self.outage, self.feedback, self.budget, self.refusals, self.rests, self.rng
         )
         context = ResponseContext(settings, self.sessions, self.pins, self.recent, self.memory.account("upstream"))
-        exchange = Exchange(settings, self.attendance)
-        hedging = Hedging(settings, picker, self.budget, exchange, self.feedback, self.metrics)
+        self.exchange = exchange = Exchange(settings, self.attendance)
+        self.hedging = hedging = Hedging(settings, picker, self.budget, exchange, self.feedback, self.metrics)
         self.attempts = Attempts(
             settings, picker, self.waiting_room, self.failover, self.probers, self.notifications, exchange, hedging,
             self.feedback, self.retry, context, self.metrics, self._make_admission(),

@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping
 from functools import partial
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.peers import Peers
@@ -21,6 +22,10 @@ from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.supervision import guard, supervise
 from mcppool.upstream.http.tls import UpstreamTls
 from mcppool.wire.sealing import KeyRing
+
+if TYPE_CHECKING:
+    from mcppool.pipeline.tracing.calls import Serve
+    from mcppool.pipeline.tracing.pool_tracing import PoolTracing
 
 
 class ServerPool(PoolParts):
@@ -41,7 +46,9 @@ class ServerPool(PoolParts):
         super().__init__(spec, metrics, ring, rng, zone, memory, sole_client=sole_client, peers=peers)
         self._ring = ring
         self._sweeper: asyncio.Task[None] | None = None
-        self.serve = self.pipeline.serve
+        self.tracing: PoolTracing | None = None
+        self.serve: Serve = self.pipeline.serve
+        self._keep_tracing()
         for endpoint in self._configured(spec):
             self.membership.add(endpoint)
         self.renew_candidates()
@@ -70,6 +77,7 @@ class ServerPool(PoolParts):
             self._pin_tools()
         self.picker.configure()
         self._keep_audit()
+        self._keep_tracing()
         retry = spec.retry_policy
         self.budget.configure(retry.budget_percent, retry.budget_min_per_second, retry.budget_percent_per_principal)
         self.refusals.configure(retry.budget_min_per_second)
@@ -150,6 +158,25 @@ class ServerPool(PoolParts):
         if self.local is not None:
             await guard("shutdown", self.local.stop(), about=self.name)
 
+    def _keep_tracing(self) -> None:
+        """Trace the calls from now on, or trace them otherwise, or no more. Calls in flight go on as they began."""
+        spec, former = self.spec.tracing, self.tracing
+        if former is not None and former.spec == spec:
+            return
+        self.tracing = None
+        if spec.enabled:
+            from mcppool.pipeline.tracing.pool_tracing import PoolTracing  # other pools do without
+
+            self.tracing = PoolTracing(spec, self.metrics, self.pipeline.serve, self.exchange)
+        elif former is None:
+            return
+        traced = self.tracing
+        self.serve = self.pipeline.serve if traced is None else traced.calls.serve
+        self.attempts.exchange = self.hedging.exchange = self.exchange if traced is None else traced.exchange
+        self.sessions.on_end = None if traced is None else traced.session_over
+        if former is not None:
+            former.close(wait=False)
+
     async def _close_stores(self) -> None:
         if self.peers is not None:
             self.peers.close()
@@ -180,6 +207,9 @@ class ServerPool(PoolParts):
         if self.access_log.audit is not None:
             await asyncio.to_thread(self.access_log.audit.close)
             self.access_log.audit = None
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
+            self.tracing = None
 
     def _configured(self, spec: PoolSpec) -> tuple[EndpointSpec, ...]:
         return tuple(self.local.endpoints if self.local is not None else spec.endpoints)

@@ -14,6 +14,7 @@ from mcppool.header_value import read_value
 from mcppool.pipeline.sql import default_file
 from mcppool.pipeline.tool_pins import read_lock
 from mcppool.spec import HeaderValueSpec, PoolSpec, Problem
+from mcppool.spec.sections.collector import CollectorAccess
 from mcppool.tls_files import UnusableTlsFile, client_context
 from mcppool.upstream.http.tls import UpstreamTls
 from mcppool.upstream.oauth.client import unusable_files
@@ -29,7 +30,7 @@ def unmet_needs(pool: PoolSpec) -> Iterator[Problem]:
     yield from _lock_file(pool)
     yield from _redis(pool)
     yield from _sql(pool)
-    yield from _collector(pool)
+    yield from _collectors(pool)
 
 
 def doubts(pool: PoolSpec) -> Iterator[str]:
@@ -96,17 +97,21 @@ def _lock_file(pool: PoolSpec) -> Iterator[Problem]:
             yield Problem("catalog.lock_file", f"cannot be used: {error}", file)
 
 
-def _collector(pool: PoolSpec) -> Iterator[Problem]:
-    otlp = pool.audit.otlp
-    if otlp is None:
-        return
+def _collectors(pool: PoolSpec) -> Iterator[Problem]:
+    if pool.audit.otlp is not None:
+        yield from _collector("audit.type", "otlp", "audit.otlp", pool.audit.otlp)
+    if pool.tracing.enabled:
+        yield from _collector("tracing.enabled", True, "tracing", pool.tracing)
+
+
+def _collector(key: str, value: object, section: str, access: CollectorAccess) -> Iterator[Problem]:
     if not _is_installed("opentelemetry", "opentelemetry.proto"):
-        yield Problem("audit.type", "needs the extra `otel`: pip install 'mcp-server-pool[otel]'", "otlp")
+        yield Problem(key, "needs the extra `otel`: pip install 'mcp-server-pool[otel]'", value)
     try:
-        client_context(otlp.ca_file, otlp.certificate_file, otlp.key_file)
+        client_context(access.ca_file, access.certificate_file, access.key_file)
     except UnusableTlsFile as error:
-        yield Problem(f"audit.otlp.{error.key}", f"cannot be used: {error}", error.file)
-    yield from _values("audit.otlp.headers", otlp.headers)
+        yield Problem(f"{section}.{error.key}", f"cannot be used: {error}", error.file)
+    yield from _values(f"{section}.headers", access.headers)
 
 
 def _redis(pool: PoolSpec) -> Iterator[Problem]:

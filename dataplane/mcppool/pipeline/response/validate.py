@@ -141,6 +141,7 @@ def accept_answer(attempt: Attempt, status: int, message: RpcResponse, body: byt
     if message.is_error:
         body = with_eras(attempt, body)
         outcome.status = "error"
+        outcome.code = message.error_code
         outcome.internal_error = outcome.neutral = message.error_code == INTERNAL_ERROR
     else:
         outcome.status = "tool_error" if message.tool_error else "success"

@@ -65,6 +65,7 @@ class Sessions:
         self._now = now
         self._table = SessionTable(account, spec.max_sessions, spec.max_bytes, spec.max_sessions_per_client)
         self._ended = Tombstones()
+        self.on_end: Callable[[Session, float], None] | None = None  # with the seconds since its last use
         self.configure(spec)
 
     def configure(self, spec: SessionsSpec) -> None:
@@ -188,6 +189,8 @@ class Sessions:
     def end(self, session: Session) -> None:
         """The client has ended its session: its id is never opened again here."""
         self._table.remove(session.key)
+        if self.on_end is not None:
+            self.on_end(session, 0.0)
         self._ended.add(session.token, session.claims.expires)
 
     def tell_end(self, session: Session) -> None:
@@ -221,7 +224,10 @@ class Sessions:
 
     def sweep(self, now: float) -> None:
         """Forget sessions unused for `idle_timeout`, and tombstones of expired ids; `now` is monotonic."""
-        self._table.sweep(now - self._idle_timeout, now)
+        over = self.on_end
+        for session in self._table.sweep(now - self._idle_timeout, now):
+            if over is not None:
+                over(session, now - session.last_used)
         self._ended.sweep(self._now())
 
     def give_way(self, wanted: int) -> int:

@@ -107,17 +107,20 @@ class SessionTable:
         """Number of sessions at each endpoint."""
         return Counter(session.endpoint for session in self._sessions.values())
 
-    def sweep(self, oldest: float, now: float) -> None:
-        """Forget sessions that were last used at `oldest` or before, and are not in use at `now`."""
+    def sweep(self, oldest: float, now: float) -> list[Session]:
+        """Forget sessions that were last used at `oldest` or before, and are not in use at `now`. Returns them."""
+        forgotten: list[Session] = []
         while self._sessions:
             key, session = next(iter(self._sessions.items()))
             if session.last_used > oldest:
-                return
+                break
             if session.in_use:
                 session.last_used = now
                 self.find(key)
             else:
                 self.remove(key)
+                forgotten.append(session)
+        return forgotten
 
     def give_way(self, wanted: int, oldest: float) -> int:
         """Forget idle sessions, last used at `oldest` or before, until `wanted` bytes are free. Returns the number of

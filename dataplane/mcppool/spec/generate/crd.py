@@ -13,7 +13,13 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from mcppool.spec.availability import LATER, available, is_later
-from mcppool.spec.generate.json_schema import integer_schema, limits, text_schema, written_default
+from mcppool.spec.generate.json_schema import (
+    integer_schema,
+    limits,
+    number_schema,
+    text_schema,
+    written_default,
+)
 from mcppool.spec.generate.status import status_schema
 from mcppool.spec.generate.yaml import dump
 from mcppool.spec.model import (
@@ -307,6 +313,8 @@ def _value(shape: Shape, path: str) -> dict[str, Any]:
                 "enum": [camel_value(choice) for choice in shape.choices],
                 **_later_values(shape, path),
             }
+        case "number":
+            return number_schema(shape)
         case "integer":
             return {**integer_schema(shape), "format": "int32"}
         case "duration":

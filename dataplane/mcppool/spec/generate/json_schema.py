@@ -68,6 +68,8 @@ def _value(shape: Shape, path: str) -> dict[str, Any]:
         case "choice":
             choices = {"type": "string", "enum": list(available(path, shape.choices))}
             return {"anyOf": [choices, {"type": "string", "pattern": _REFERENCE}]}
+        case "number":
+            return number_schema(shape)
         case "integer":
             schema = integer_schema(shape, limit(path))
             return {"anyOf": [schema, {"const": shape.word}]} if shape.word and limit(path) is None else schema
@@ -88,6 +90,11 @@ def integer_schema(shape: Shape, highest: int | None = None) -> dict[str, Any]:
     if highest is not None or shape.maximum is not None:
         schema["maximum"] = int(shape.maximum or 0) if highest is None else highest
     return schema
+
+
+def number_schema(shape: Shape) -> dict[str, Any]:
+    """The schema of a number that need not be whole."""
+    return {"type": "number", "minimum": shape.minimum, "maximum": shape.maximum}
 
 
 def text_schema(shape: Shape) -> dict[str, Any]:

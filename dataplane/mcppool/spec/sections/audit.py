@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StringConstraints
 
-from mcppool.spec.address import is_internal
-from mcppool.spec.model import Member, Needs, Requires, Rule, Section
-from mcppool.spec.sections.headers import HeaderValueSpec, SentHeader
-from mcppool.spec.sections.inbound import check_absolute_url
-from mcppool.spec.values import DurationRule, FileName, Flag, Hint, Integer, SizeRule, Text
+from mcppool.spec.model import Member, Needs, Rule, Section
+from mcppool.spec.sections.collector import CollectorAccess, CollectorUrl
+from mcppool.spec.values import Flag, Hint, Integer, SizeRule, Text
 
 AuditFile = Annotated[
     str,
@@ -24,45 +21,10 @@ LOGS_PATH: Final = "/v1/logs"
 """The path at which collectors take logs, by OTLP's specification."""
 
 
-def _check_collector_url(url: str) -> str:
-    """Refuse plain HTTP across a public network: lines name clients."""
-    check_absolute_url(url)
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not is_internal(parts.hostname or ""):
-        raise PydanticCustomError(
-            "url",
-            "must use https, except to a private address, or a name without a dot or in .svc, .local or .internal",
-        )
-    return url
-
-
-CollectorUrl = Annotated[
-    str,
-    StringConstraints(max_length=2048),
-    AfterValidator(_check_collector_url),
-    Hint("a URL such as https://collector.example.com:4318, without query", r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"),
-]
-
-
-class OtlpSpec(Section):
+class OtlpSpec(CollectorAccess):
     """A collector of OpenTelemetry that takes the lines as logs, by OTLP over HTTP."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (Requires("key_file", "certificate_file"),)
-
     url: CollectorUrl = Field(description="URL of the collector. Without a path, `/v1/logs` is added.")
-    headers: dict[SentHeader, HeaderValueSpec] = Field(
-        {}, max_length=32, description="Headers of each request to the collector, such as `Authorization`."
-    )
-    timeout: Annotated[float, DurationRule(minimum=0.1, maximum=300.0)] = Field(
-        10.0, description="Upper bound on each wait for the collector."
-    )
-    ca_file: FileName | None = Field(
-        None, description="File with the certificate authorities to trust for the collector, in place of the system's."
-    )
-    certificate_file: FileName | None = Field(
-        None, description="File with the gateway's own certificate for the collector."
-    )
-    key_file: FileName | None = Field(None, description="File with its private key.")
 
     @property
     def logs_url(self) -> str:

@@ -1,0 +1,98 @@
+"""The trace context of a call: where it comes in, and where it goes out.
+
+It comes in ``params._meta`` (SEP-414), else in the header `traceparent`. If both are there, ``_meta`` decides, because
+the header belongs to the HTTP request alone; then the header's context becomes a link. It goes out in both.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Final, NamedTuple
+
+from mcppool.observe.tracing.span import Span
+from mcppool.pipeline.attempt import Attempt
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.plan import Plan
+from mcppool.policy.trace_context import TraceContext, read_traceparent
+from mcppool.turns import in_turns
+from mcppool.wire.bulk import BULK
+from mcppool.wire.errors import BadEnvelope
+from mcppool.wire.trace_meta import (
+    BAGGAGE,
+    TRACEPARENT,
+    TRACESTATE,
+    large_with_trace_meta,
+    read_trace_meta,
+    with_trace_meta,
+)
+
+_HEADER: Final = b"traceparent: "
+_OURS: Final = (b"traceparent: ", b"tracestate: ")
+
+
+class Incoming(NamedTuple):
+    """The contexts that came with a call: its parent, and the context of the HTTP request if that is another one."""
+
+    parent: TraceContext | None = None
+    link: TraceContext | None = None
+
+
+NOTHING: Final = Incoming()
+
+
+def incoming(call: Call) -> Incoming:
+    """The contexts of a call. Two searches in its bytes if it has none."""
+    in_header = _HEADER in call.forward
+    try:
+        parent, state = read_trace_meta(call.body)
+    except BadEnvelope:
+        parent = state = ""
+    if not parent and not in_header:
+        return NOTHING
+    outer = read_traceparent(_header(call.forward, b"traceparent"), _header(call.forward, b"tracestate"))
+    inner = read_traceparent(parent, state) if parent else None
+    if inner is None:
+        return Incoming(outer)
+    return Incoming(inner, outer if outer is not None and outer.trace_id != inner.trace_id else None)
+
+
+async def put_context(attempt: Attempt, span: Span) -> Plan:
+    """Make `attempt` carry the context of `span`, in its message and its headers. Returns the plan that it had: it is
+    put back after the attempt, because other attempts carry other contexts."""
+    plan = attempt.plan
+    state = {TRACESTATE: span.state} if span.state else {}
+    members = {TRACEPARENT: span.traceparent, **state}
+    baggage = _header(plan.forward, BAGGAGE.encode())
+    absent = {BAGGAGE: baggage} if baggage else {}
+    if attempt.reissue is not None:
+        attempt.reissue.body = await _with_meta(attempt.reissue.body, members, absent)
+        body = plan.body
+    else:
+        body = await _with_meta(plan.body, members, absent)
+    attempt.plan = changed = copy(plan)
+    changed.body = body
+    changed.forward = _with_headers(plan.forward, members)
+    return plan
+
+
+async def _with_meta(body: bytes, members: dict[str, str], absent: dict[str, str]) -> bytes:
+    if not body:
+        return body
+    if len(body) > BULK:
+        return await in_turns(large_with_trace_meta(body, members, absent))
+    return with_trace_meta(body, members, absent)
+
+
+def _with_headers(lines: bytes, members: dict[str, str]) -> bytes:
+    kept = [line for line in lines.splitlines(keepends=True) if not line.startswith(_OURS)]
+    kept += [b"%b: %b\r\n" % (name.encode(), value.encode("ascii", "replace")) for name, value in members.items()]
+    return b"".join(kept)
+
+
+def _header(lines: bytes, name: bytes) -> str:
+    """The value of a header in rendered lines; several lines of it are joined, as in a list."""
+    start = name + b": "
+    if start not in lines:
+        return ""
+    values = [line[len(start) :].strip() for line in lines.splitlines() if line.startswith(start)]
+    return b",".join(values).decode("latin-1")

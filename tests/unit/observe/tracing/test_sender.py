@@ -1,0 +1,121 @@
+"""The queue of spans: bounded, never waiting, and its losses are counted and told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from mcppool.observe.audit_sinks import SinkUnavailable
+from mcppool.observe.tracing import sender
+from mcppool.observe.tracing.durations import PoolDurations
+from mcppool.observe.tracing.sender import SpanSender
+from mcppool.observe.tracing.span import Span
+from mcppool.policy.trace_context import new_trace_id
+from tests.waiting import until
+
+
+class Sink:
+    """Takes spans unless it is `away`, or waits while `open` is not set; `refuses` so many of each request."""
+
+    def __init__(self) -> None:
+        self.taken: list[Span] = []
+        self.durations_of: list[str] = []
+        self.away = False
+        self.refuses = 0
+        self.closed = False
+        self.open = threading.Event()
+        self.open.set()
+        self.waiting = threading.Event()
+
+    def spans(self, spans: Sequence[Span]) -> int:
+        self.waiting.set()
+        self.open.wait(60)
+        if self.away:
+            raise SinkUnavailable("away", 0.01)
+        self.taken += spans
+        return self.refuses
+
+    def durations(self, pools: Sequence[PoolDurations]) -> None:
+        self.durations_of += [pool.pool for pool in pools]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def span() -> Span:
+    return Span("ping", "server", new_trace_id(), {})
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "DELAY", 0.01)
+
+
+def test_spans_are_sent_in_their_order_and_the_rest_at_the_end() -> None:
+    sink = Sink()
+    queue = SpanSender(sink, 1000, None)
+    spans = [span() for _ in range(600)]
+    assert all(queue.add(each) for each in spans)
+    queue.close()
+    assert sink.taken == spans
+    assert sink.closed
+    assert queue.dropped == 0
+
+
+def test_a_slow_collector_costs_spans_and_never_a_wait() -> None:
+    sink = Sink()
+    sink.open.clear()
+    queue = SpanSender(sink, 3, None)
+    assert [queue.add(span()) for _ in range(3)] == [True] * 3
+    assert sink.waiting.wait(60)
+    assert [queue.add(span()) for _ in range(2)] == [False] * 2
+    assert queue.dropped == 2
+    sink.open.set()
+    queue.close()
+    assert len(sink.taken) == 3
+
+
+async def test_a_collector_that_comes_back_gets_what_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(sender.log.__class__, "warning", lambda self, event, **fields: told.append(event))
+    monkeypatch.setattr(sender.log.__class__, "event", lambda self, event, **fields: told.append(event))
+    sink = Sink()
+    sink.away = True
+    queue = SpanSender(sink, 10, None)
+    queue.add(span())
+    await until(lambda: told == ["collector_unavailable"], "the log tells that it is away")
+    sink.away = False
+    await until(lambda: len(sink.taken) == 1, "it is sent")
+    await until(lambda: "collector_available_again" in told, "and that it is back")
+    queue.close()
+    assert told == ["collector_unavailable", "collector_available_again"]
+    assert queue.dropped == 0
+
+
+async def test_spans_that_the_collector_refuses_are_counted_and_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(sender.log.__class__, "warning", lambda self, event, **fields: told.append(event))
+    sink = Sink()
+    sink.refuses = 1
+    queue = SpanSender(sink, 10, None)
+    queue.add(span())
+    await until(lambda: queue.dropped == 1, "it is counted")
+    queue.close()
+    assert told == ["spans_dropped"]
+
+
+async def test_the_durations_of_a_pool_are_sent_once_more_when_it_leaves() -> None:
+    sink = Sink()
+    queue = SpanSender(sink, 10, 3600.0)
+    pools = PoolDurations("a"), PoolDurations("b")
+    for pool in pools:
+        queue.follow(pool)
+    queue.leave(pools[0])
+    await until(lambda: "a" in sink.durations_of, "they are sent")
+    count = sink.durations_of.count("a")
+    queue.leave(pools[1])
+    queue.close()
+    assert sink.durations_of.count("a") == count
+    assert "b" in sink.durations_of
