@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
+from typing import Protocol
 
 from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.logs import get_logger
-from mcppool.observe.metrics import PoolMetrics
+from mcppool.observe.metrics import PoolMetrics, ToolStats
 from mcppool.observe.recent_events import RecentEvents
 from mcppool.pipeline.audit import AuditTrail
 from mcppool.pipeline.call import Call
@@ -41,9 +42,18 @@ _NO_FAULT = frozenset(
 is at fault. If the gateway's own credentials are, the endpoints refuse its checks, and the pool is degraded."""
 
 
+class CallCounter(Protocol):
+    """Counts the duration of a finished call; see `pipeline.tracing`."""
+
+    def finished(self, call: Call, tool: str | None, outcome: Outcome, now: float) -> None:
+        """`now` is the end of the call, in monotonic seconds."""
+        ...
+
+
 @dataclass(slots=True)
 class AccessLog:
-    """Counts and logs the calls of a pool. `audit` is None if the pool has no audit log."""
+    """Counts and logs the calls of a pool. `audit` is None if the pool has no audit log, `durations` if it has no
+    `tracing`."""
 
     name: str
     metrics: PoolMetrics
@@ -51,6 +61,7 @@ class AccessLog:
     limited_log: LimitedLog
     recent: RecentEvents
     audit: AuditTrail | None = field(default=None, init=False)
+    durations: CallCounter | None = field(default=None, init=False)
 
     def refused(self, call: Call, outcome: Outcome) -> None:
         """Count a call that was refused before it was planned."""
@@ -60,6 +71,10 @@ class AccessLog:
             stats = self.metrics.tool(request.name or "")
             stats.rejected += 1
             stats.fail(str(Reason.ACCESS_DENIED if outcome.failure is None else outcome.failure.reason))
+        if self.durations is not None:
+            self.durations.finished(
+                call, request.name if request.method == "tools/call" else None, outcome, monotonic()
+            )
         if self.audit is not None:
             self.audit.call(call, outcome, monotonic() - call.received)
 
@@ -94,11 +109,9 @@ class AccessLog:
                 stats.tool_error += 1
                 stats.size.observe(outcome.size)
             else:
-                if outcome.status == "rejected":
-                    stats.rejected += 1
-                else:
-                    stats.error += 1
-                stats.fail(_reason(failure, outcome))
+                _count_failure(stats, failure, outcome)
+        if self.durations is not None:
+            self.durations.finished(call, plan.tool, outcome, now)
         if self.audit is not None and (plan.tool is not None or _would_be_denied(outcome)):
             self.audit.call(call, outcome, duration)
         if log.debug_enabled:
@@ -149,6 +162,14 @@ def _reason(failure: AttemptFailed | None, outcome: Outcome) -> str:
     if failure is not None:
         return str(failure.reason)
     return INVALID_REQUEST if outcome.status == "rejected" else SERVERS_ERROR
+
+
+def _count_failure(stats: ToolStats, failure: AttemptFailed | None, outcome: Outcome) -> None:
+    if outcome.status == "rejected":
+        stats.rejected += 1
+    else:
+        stats.error += 1
+    stats.fail(_reason(failure, outcome))
 
 
 def _would_be_denied(outcome: Outcome) -> bool:

@@ -43,6 +43,7 @@ from mcppool.upstream.failures import (
 from mcppool.upstream.timeouts import within
 
 if TYPE_CHECKING:
+    from mcppool.pipeline.tracing.durations import CallDurations
     from mcppool.pipeline.tracing.exchanges import TracedExchange
 
 MAX_REJECTIONS = 3
@@ -52,7 +53,7 @@ MAX_REJECTIONS = 3
 @dataclass(slots=True)
 class Attempts:
     """Makes the attempts of all calls of a pool. `admission` is None if the pool has no limits; it is replaced when
-    they change, and `exchange` when tracing begins or ends."""
+    they change, and `exchange` and `durations` when tracing begins or ends."""
 
     settings: Settings
     picker: Picker
@@ -67,6 +68,7 @@ class Attempts:
     context: ResponseContext
     metrics: PoolMetrics
     admission: Admission | None = None
+    durations: CallDurations | None = None
 
     async def run(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
         """Make attempts until there is an answer, or no more attempt is allowed."""
@@ -177,6 +179,8 @@ class Attempts:
             raise
         except AttemptFailed as error:
             outcome.failed(error)
+            if self.durations is not None:
+                self.durations.failed(call, plan.tool, error, monotonic() - started)
             refused = retries is not None and retries.refused > 0
             self.feedback.failed(endpoint, plan, error, started, refused_before=refused)
             raise
@@ -189,6 +193,7 @@ class Attempts:
     def _answered(self, attempt: Attempt, retries: Retries | None) -> None:
         """The client has its answer, or a part of one."""
         outcome, plan = attempt.outcome, attempt.plan
+        outcome.began = attempt.started
         if outcome.cut is not None:  # the client has a part of it: neither a second attempt nor a success
             outcome.learn("yes")
             self.feedback.failed(attempt.endpoint, plan, outcome.cut, attempt.started)

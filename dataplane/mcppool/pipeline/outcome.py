@@ -34,6 +34,7 @@ class Outcome:
     * `neutral`: the answer says nothing about the endpoint, because it is about the request.
     * `size`: bytes of the answer.
     * `endpoint`: the last one tried.
+    * `began`: the beginning of the attempt that was answered, 0 if none was; in monotonic seconds.
     * `ended`: the time of the answer, 0 if it was not taken.
     * `delivered`: the most certain delivery among its attempts.
     * `cut`: the reason why a stream ended before its answer, after the client had got a part.
@@ -46,13 +47,14 @@ class Outcome:
     """
 
     __slots__ = (
-        "attempt", "attempts", "cancelled", "code", "cut", "decision", "delivered", "ended", "endpoint", "failure",
-        "fallback", "fell_back", "id", "internal_error", "neutral", "resumable", "size", "status", "taker",
+        "attempt", "attempts", "began", "cancelled", "code", "cut", "decision", "delivered", "ended", "endpoint",
+        "failure", "fallback", "fell_back", "id", "internal_error", "neutral", "resumable", "size", "status", "taker",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.status = "cancelled"
         self.delivered: Delivered = "no"
+        self.began = 0.0
         self.ended = 0.0
         self.attempts = 0
         self.decision: Decision | None = None

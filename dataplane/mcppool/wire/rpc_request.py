@@ -46,6 +46,8 @@ class RpcRequest(Struct, frozen=True, gc=False):
     arguments: Raw | None
     """``params.arguments``, unread; ``bytes()`` of it copies. For a message of more than `BULK` bytes it is an empty
     stand-in."""
+    traceparent: Raw | None = None
+    """``_meta.traceparent`` (SEP-414), unread."""
     malformed: tuple[str, ...] = ()
     """Members of the wrong type, such as ``params.name``, that a legacy server may judge itself."""
     related_task: str | None = None
@@ -141,6 +143,7 @@ def parse_request(body: bytes) -> RpcRequest:
         meta.capabilities is not UNSET,
         False,
         params.arguments or None,
+        meta.traceparent or None,
     )
 
 
@@ -208,6 +211,7 @@ def _parse_carefully(body: bytes) -> RpcRequest:
         versions.META_CLIENT_CAPABILITIES in meta,
         False,
         Raw(params["arguments"]) if "arguments" in params else None,
+        Raw(meta["traceparent"]) if "traceparent" in meta else None,
         tuple(malformed),
         task_id_in(meta.get(versions.META_RELATED_TASK)),
     )

@@ -43,12 +43,10 @@ class Durations:
     def __init__(self) -> None:
         self._series: dict[tuple[str, ...], Histogram] = {}
 
-    def observe(self, key: tuple[str, ...], seconds: float) -> None:
-        """Count one duration."""
+    def of(self, key: tuple[str, ...]) -> Histogram:
+        """The series with these labels; beyond `MAX_SERIES`, one with fewer labels."""
         histogram = self._series.get(key)
-        if histogram is None:
-            histogram = self._admit(key)
-        histogram.observe(seconds)
+        return self._admit(key) if histogram is None else histogram
 
     def items(self) -> Iterator[tuple[tuple[str, ...], Histogram]]:
         """A copy of all series; another thread may ask for it."""

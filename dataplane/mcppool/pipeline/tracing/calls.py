@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from random import random
 from time import monotonic, time_ns
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from mcppool.observe.metrics import KNOWN_METHODS, PoolMetrics
-from mcppool.observe.tracing.durations import OperationKey, PoolDurations
+from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.tracing.span import MAX_TEXT, Span, current
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.outcome import Outcome
-from mcppool.pipeline.tracing.context import Incoming, incoming
-from mcppool.pipeline.tracing.conventions import LISTEN, OTHER, server_attributes, server_error, span_name, version_of
+from mcppool.pipeline.tracing.context import NOTHING, Incoming, incoming
+from mcppool.pipeline.tracing.conventions import LISTEN, server_attributes, server_error, span_name
 from mcppool.policy.trace_context import Sampler, new_trace_id
+
+MAX_HEADS: Final = 256
+"""Heads that are remembered, each of at most `MAX_HEAD` bytes."""
+MAX_HEAD: Final = 4096
 
 Send = Callable[[Span], None]
 
@@ -29,29 +33,35 @@ class Serve(Protocol):
 class TracedCalls:
     """Traces the calls of one pool. Messages without a method, and `GET` and `DELETE`, are no operations."""
 
-    def __init__(
-        self, serve: Serve, sampler: Sampler, metrics: PoolMetrics, durations: PoolDurations, send: Send
-    ) -> None:
+    def __init__(self, serve: Serve, sampler: Sampler, metrics: PoolMetrics, send: Send) -> None:
         self._serve = serve
         self._sampler = sampler
+        self._ratio = sampler.ratio
         self._metrics = metrics
-        self._durations = durations
         self._send = send
+        self._plain: set[bytes] = set()  # heads without a trace context: clients repeat them, so each is searched once
 
-    async def serve(self, call: Call, reply: Reply, outcome: Outcome | None = None) -> Outcome:
-        """See `Pipeline.serve`."""
-        outcome = outcome or Outcome()
-        method = call.request.method
-        if method is None:
-            return await self._serve(call, reply, outcome)
-        context = incoming(call)
-        if self._sampler.samples(context.parent):
-            return await self._traced(call, reply, outcome, context)
-        try:
-            return await self._serve(call, reply, outcome)
-        finally:
-            if method != LISTEN:
-                self._observe(call, outcome)
+    def serve(self, call: Call, reply: Reply, outcome: Outcome | None = None, /) -> Coroutine[Any, Any, Outcome]:
+        """See `Pipeline.serve`. A call that is not sampled runs as without tracing, in no coroutine besides."""
+        context = NOTHING
+        if call.request.traceparent is None and call.forward in self._plain:
+            if random() >= self._ratio:
+                return self._serve(call, reply, outcome)
+        else:
+            context = incoming(call)
+            if context is NOTHING:
+                self._remember(call.forward)
+            if not self._sampler.samples(context.parent):
+                return self._serve(call, reply, outcome)
+        if call.request.method is None:
+            return self._serve(call, reply, outcome)
+        return self._traced(call, reply, outcome or Outcome(), context)
+
+    def _remember(self, head: bytes) -> None:
+        if len(self._plain) >= MAX_HEADS:
+            self._plain.clear()
+        if len(head) <= MAX_HEAD:
+            self._plain.add(head)
 
     async def _traced(self, call: Call, reply: Reply, outcome: Outcome, context: Incoming) -> Outcome:
         parent = context.parent
@@ -73,20 +83,6 @@ class TracedCalls:
         finally:
             current.reset(token)
             self._end(span, call, outcome)
-            if call.request.method != LISTEN:
-                self._observe(call, outcome)
-
-    def _observe(self, call: Call, outcome: Outcome) -> None:
-        request = call.request
-        method = request.method or ""
-        tool = ""
-        if method == "tools/call" and request.name is not None:
-            tool = request.name if request.name in self._metrics.known_tools else OTHER
-        code = "" if outcome.code is None or outcome.status == "success" else str(outcome.code)
-        key = OperationKey(
-            method if method in KNOWN_METHODS else OTHER, tool, server_error(outcome), code, version_of(call)
-        )
-        self._durations.server_operations.observe(key, (outcome.ended or monotonic()) - call.received)
 
     def _end(self, span: Span, call: Call, outcome: Outcome) -> None:
         if span.end:

@@ -6,6 +6,7 @@ the header belongs to the HTTP request alone; then the header's context becomes 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from copy import copy
 from typing import Final, NamedTuple
 
@@ -41,12 +42,12 @@ NOTHING: Final = Incoming()
 
 
 def incoming(call: Call) -> Incoming:
-    """The contexts of a call. Two searches in its bytes if it has none."""
+    """The contexts of a call; `NOTHING` if it has none."""
     in_header = _HEADER in call.forward
-    try:
-        parent, state = read_trace_meta(call.body)
-    except BadEnvelope:
-        parent = state = ""
+    parent = state = ""
+    if call.request.traceparent is not None:
+        with suppress(BadEnvelope):
+            parent, state = read_trace_meta(call.body)
     if not parent and not in_header:
         return NOTHING
     outer = read_traceparent(_header(call.forward, b"traceparent"), _header(call.forward, b"tracestate"))

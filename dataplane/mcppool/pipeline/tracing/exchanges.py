@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from time import monotonic, time_ns
+from collections.abc import Callable, Coroutine
+from time import time_ns
+from typing import Any
 
-from mcppool.observe.metrics import KNOWN_METHODS, PoolMetrics
-from mcppool.observe.tracing.durations import OperationKey, PoolDurations
+from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.tracing.span import MAX_TEXT, Span, current
 from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.exchange import Exchange
 from mcppool.pipeline.tracing.context import put_context
 from mcppool.pipeline.tracing.conventions import (
     LISTEN,
-    OTHER,
     client_attributes,
     client_error,
     failed_error,
     span_name,
-    version_of,
 )
 from mcppool.upstream.failures import AttemptFailed
 
@@ -26,42 +24,17 @@ from mcppool.upstream.failures import AttemptFailed
 class TracedExchange:
     """Traces the attempts of one pool."""
 
-    def __init__(
-        self, exchange: Exchange, metrics: PoolMetrics, durations: PoolDurations, send: Callable[[Span], None]
-    ) -> None:
+    def __init__(self, exchange: Exchange, metrics: PoolMetrics, send: Callable[[Span], None]) -> None:
         self._exchange = exchange
         self._metrics = metrics
-        self._durations = durations
         self._send = send
 
-    async def run(self, attempt: Attempt) -> None:
-        """See `Exchange.run`."""
-        method = attempt.call.request.method
-        if method is None or method == LISTEN:
-            await self._exchange.run(attempt)
-            return
+    def run(self, attempt: Attempt) -> Coroutine[Any, Any, None]:
+        """See `Exchange.run`. An attempt of a call that is not sampled runs as without tracing."""
         server = current.get()
-        error = ""
-        began = monotonic()
-        try:
-            if server is None:
-                await self._exchange.run(attempt)
-            else:
-                await self._traced(attempt, server)
-            error = client_error(attempt.outcome)
-        except BaseException as failure:
-            error = failed_error(failure)
-            raise
-        finally:
-            self._observe(attempt, method, error, monotonic() - began)
-
-    def _observe(self, attempt: Attempt, method: str, error: str, seconds: float) -> None:
-        call, tool = attempt.call, attempt.plan.tool or ""
-        if tool and tool not in self._metrics.known_tools:
-            tool = OTHER
-        code = error if error.startswith("-") else ""
-        key = OperationKey(method if method in KNOWN_METHODS else OTHER, tool, error, code, version_of(call))
-        self._durations.client_operations.observe(key, seconds)
+        if server is None or attempt.call.request.method == LISTEN:
+            return self._exchange.run(attempt)
+        return self._traced(attempt, server)
 
     async def _traced(self, attempt: Attempt, server: Span) -> None:
         call, outcome = attempt.call, attempt.outcome

@@ -11,6 +11,7 @@ from mcppool.observe.tracing.span import Span
 from mcppool.pipeline.exchange import Exchange
 from mcppool.pipeline.sessions.session import Session
 from mcppool.pipeline.tracing.calls import Serve, TracedCalls
+from mcppool.pipeline.tracing.durations import CallDurations
 from mcppool.pipeline.tracing.exchanges import TracedExchange
 from mcppool.spec.sections.tracing import TracingSpec
 
@@ -24,8 +25,9 @@ class PoolTracing:
         self._sender, settings = senders.take(spec)
         self.durations = metrics.durations = metrics.durations or PoolDurations(metrics.name)
         self._sender.follow(self.durations)
-        self.calls = TracedCalls(serve, settings.sampler, metrics, self.durations, self._send)
-        self.exchange = TracedExchange(exchange, metrics, self.durations, self._send)
+        self.call_durations = CallDurations(metrics, self.durations)
+        self.calls = TracedCalls(serve, settings.sampler, metrics, self._send)
+        self.exchange = TracedExchange(exchange, metrics, self._send)
 
     def close(self, *, wait: bool = True) -> None:
         """Send what waits; with `wait`, before it returns."""
@@ -36,8 +38,8 @@ class PoolTracing:
         """A client's session has ended, or was not used for `unused` seconds and counts as ended since."""
         ended = time() - unused
         key = SessionKey(session.claims.version)
-        self.durations.server_sessions.observe(key, max(0.0, ended - session.claims.issued))
-        self.durations.client_sessions.observe(key, max(0.0, ended - session.homed_at))
+        self.durations.server_sessions.of(key).observe(max(0.0, ended - session.claims.issued))
+        self.durations.client_sessions.of(key).observe(max(0.0, ended - session.homed_at))
 
     def _send(self, span: Span) -> None:
         if self._sender.add(span):

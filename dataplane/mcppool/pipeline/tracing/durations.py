@@ -1,0 +1,71 @@
+"""The durations of calls and attempts, by OpenTelemetry's conventions. Every call counts, sampled or not."""
+
+from __future__ import annotations
+
+from mcppool.observe.histogram import Histogram
+from mcppool.observe.metrics import KNOWN_METHODS, PoolMetrics
+from mcppool.observe.tracing.durations import MAX_SERIES, OperationKey, PoolDurations
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.outcome import Outcome
+from mcppool.pipeline.tracing.conventions import LISTEN, OTHER, client_error, failed_error, server_error, version_of
+from mcppool.upstream.failures import AttemptFailed
+
+Labels = tuple[str | None, str | None, str | None]
+"""Method, tool and version of a call, as it has them."""
+
+
+class CallDurations:
+    """Counts the durations of one pool. An answered attempt counts with its call, a failed one by itself."""
+
+    __slots__ = ("_durations", "_metrics", "_successes")
+
+    def __init__(self, metrics: PoolMetrics, durations: PoolDurations) -> None:
+        self._metrics = metrics
+        self._durations = durations
+        self._successes: dict[Labels, tuple[Histogram, Histogram]] = {}  # of clients and servers
+
+    def finished(self, call: Call, tool: str | None, outcome: Outcome, now: float) -> None:
+        """Count a call that ended at `now`, in monotonic seconds, and its answered attempt."""
+        request, session = call.request, call.session
+        labels = (request.method, tool, request.protocol_version if session is None else session.claims.version)
+        if outcome.status == "success":
+            found = self._successes.get(labels)
+            if found is not None:
+                found[0].observe(now - call.received)
+                if outcome.began:
+                    found[1].observe(now - outcome.began)
+                return
+        if request.method is not None and request.method != LISTEN:
+            self._count(call, labels, outcome, now)
+
+    def failed(self, call: Call, tool: str | None, failure: AttemptFailed, seconds: float) -> None:
+        """Count an attempt without an answer."""
+        method = call.request.method
+        if method is not None and method != LISTEN:
+            key = self._key((method, tool, version_of(call)), failed_error(failure), None)
+            self._durations.client_operations.of(key).observe(seconds)
+
+    def _count(self, call: Call, labels: Labels, outcome: Outcome, now: float) -> None:
+        code = None if outcome.status in ("success", "tool_error") else outcome.code
+        of_clients = self._durations.server_operations.of(self._key(labels, server_error(outcome), code))
+        of_clients.observe(now - call.received)
+        of_servers: Histogram | None = None
+        if outcome.began or outcome.status == "success":
+            of_servers = self._durations.client_operations.of(self._key(labels, client_error(outcome), code))
+            if outcome.began:
+                of_servers.observe(now - outcome.began)
+        if (
+            of_servers is not None
+            and outcome.status == "success"
+            and len(self._successes) < MAX_SERIES
+            and (labels[1] is None or labels[1] in self._metrics.known_tools)
+            and labels[0] in KNOWN_METHODS
+        ):
+            self._successes[labels] = of_clients, of_servers
+
+    def _key(self, labels: Labels, error: str, code: int | None) -> OperationKey:
+        method, tool, version = labels
+        if tool and tool not in self._metrics.known_tools:
+            tool = OTHER
+        shown = method if method in KNOWN_METHODS else OTHER
+        return OperationKey(shown or OTHER, tool or "", error, "" if code is None else str(code), version or "")
