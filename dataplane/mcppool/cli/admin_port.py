@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from mcppool.cli.answers import json_object, read_body
 from mcppool.cli.parsing import Parser
 from mcppool.observe.bearer_token import read_token
-from mcppool.tls_files import client_context
+from mcppool.tls_files import UnusableTlsFile, client_context
 
 DEFAULT_URL = "http://127.0.0.1:9090"
 PATIENCE = 5.0
@@ -43,10 +43,13 @@ def add_address_options(parser: Parser) -> None:
 
 
 def tls_of(args: argparse.Namespace) -> ssl.SSLContext | None:
-    """The TLS settings of the options. Raises OSError if a file cannot be used."""
+    """The TLS settings of the options. Raises ValueError if a file cannot be used."""
     if args.ca_file is None and args.certificate_file is None:
         return None
-    return client_context(args.ca_file, args.certificate_file, args.key_file)
+    try:
+        return client_context(args.ca_file, args.certificate_file, args.key_file)
+    except UnusableTlsFile as error:
+        raise ValueError(f"--{error.key.replace('_', '-')}: {error}") from None
 
 
 async def fetch(
@@ -57,13 +60,15 @@ async def fetch(
         raise ValueError(f"is not an address such as {DEFAULT_URL}")
     import aiohttp  # here, because it takes as long to load as everything else that a subcommand needs
 
-    headers = {} if token_file is None else {"Authorization": f"Bearer {read_token(token_file).decode()}"}
+    headers = {} if token_file is None else {"Authorization": f"Bearer {_token(token_file)}"}
     timeout = aiohttp.ClientTimeout(total=PATIENCE)
     async with (
         aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
         session.get(url.rstrip("/") + path, ssl=True if tls is None else tls) as response,
     ):
         if response.status == 401:
+            if token_file is not None:
+                raise ValueError(f"the gateway refuses the token in {token_file}: it is not that of metrics.token_file")
             raise ValueError("the gateway requires the token of metrics.token_file: give --token-file")
         if response.status == 403:
             raise ValueError("the gateway requires a client certificate: give --certificate-file")
@@ -77,6 +82,16 @@ async def fetch(
     if key not in body:
         raise ValueError(NOT_OURS)
     return body
+
+
+def _token(path: str) -> str:
+    """The token in a file. Raises ValueError."""
+    try:
+        return read_token(path).decode()
+    except OSError as error:
+        raise ValueError(f"--token-file: {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"--token-file: {path}: {error}") from None
 
 
 def rendered(render: Callable[[dict[str, Any]], str], body: dict[str, Any]) -> str:

@@ -50,8 +50,11 @@ def run(args: argparse.Namespace) -> int:
     from mcppool.spec import ConfigError
     from mcppool.spec.toml import load_bytes, load_toml
 
-    if args.file != STDIN and not os.path.isfile(args.file):
+    if args.file != STDIN and not os.path.exists(args.file):
         print(f"mcppool check: {args.file}: no such file", file=sys.stderr)
+        return USAGE
+    if os.path.isdir(args.file):
+        print(f"mcppool check: {args.file}: is a directory, not a configuration file", file=sys.stderr)
         return USAGE
     source = "standard input" if args.file == STDIN else args.file
     try:

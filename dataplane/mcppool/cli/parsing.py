@@ -15,7 +15,7 @@ WANTED: Final = ("1", "true", "yes", "on")
 _SERVICE: Final = re.compile(r"(tcp|udp|sctp)://")
 """Kubernetes sets `MCPPOOL_ADMIN_PORT=tcp://…` in pods beside a Service `mcppool-admin`: not an argument of ours."""
 EXAMPLES: Final = "Examples:\n"
-_NEAR: Final = 0.6
+_NEAR: Final = 0.7
 
 Commands = argparse._SubParsersAction
 """The subcommands of a parser."""
@@ -174,8 +174,9 @@ class Parser(argparse.ArgumentParser):
 
 def guess(word: str, known: Iterable[str]) -> str:
     """`; did you mean …?` if a known word is near, else nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=_NEAR)
-    return f"; did you mean {near[0]}?" if near else ""
+    bare = {one.lstrip("-").lower(): one for one in known}
+    near = difflib.get_close_matches(word.lstrip("-").lower(), bare, n=1, cutoff=_NEAR)
+    return f"; did you mean {bare[near[0]]}?" if near else ""
 
 
 def port(text: str) -> int:

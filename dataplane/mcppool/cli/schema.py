@@ -71,7 +71,10 @@ def run(args: argparse.Namespace) -> int:
         if (insert := inserts.get(args.kind)) is not None:
             text = insert(args.into.read_text(encoding="utf-8"))
         args.into.write_text(text, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        print(f"mcppool schema: {args.into}: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"mcppool schema: --into: {args.into}: {error.strerror}", file=sys.stderr)
+        return 2
+    except ValueError as error:
+        print(f"mcppool schema: --into: {args.into}: {error}", file=sys.stderr)
         return 2
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from mcppool.cli.parsing import Commands, Parser, count, port
 
 if TYPE_CHECKING:
     from mcppool.discovery.source import Source
+    from mcppool.spec import Problem, Snapshot
 
 
 def add_parser(subparsers: Commands[Parser]) -> None:
@@ -121,7 +123,6 @@ def _source(args: argparse.Namespace) -> Source:
     from mcppool.discovery.file import FileSource
     from mcppool.discovery.static import FixedSource
     from mcppool.observe import logs
-    from mcppool.spec import default_snapshot
 
     if args.mount and not args.kubernetes:
         raise SystemExit("mcppool serve: --mount is for --kubernetes NAMESPACE/CONFIGMAP")
@@ -149,8 +150,18 @@ def _source(args: argparse.Namespace) -> Source:
             "or a file:  mcppool serve --config FILE",
             file=sys.stderr,
         )
-    return FixedSource(
-        default_snapshot(
+    return FixedSource(_snapshot(args))
+
+
+def _snapshot(args: argparse.Namespace) -> Snapshot:
+    """The configuration of the arguments alone. Raises ConfigError."""
+    from mcppool.spec import ConfigError, default_snapshot
+
+    for url in args.urls:
+        if "://" not in url and Path(url).is_file():
+            raise SystemExit(f"mcppool serve: URL: {url!r} is a file:  mcppool serve --config {url}")
+    try:
+        return default_snapshot(
             args.urls,
             command=args.local,
             replicas=args.replicas,
@@ -161,7 +172,26 @@ def _source(args: argparse.Namespace) -> Source:
             accept_everyone=args.no_auth,
             workers=args.workers,
         )
-    )
+    except ConfigError as error:
+        raise ConfigError([_in_flags(problem, args) for problem in error.problems]) from None
+
+
+def _in_flags(problem: Problem, args: argparse.Namespace) -> Problem:
+    """The problem of an argument: its flag, or its variable, takes the place of the key that it stands for."""
+    for key, argument in (
+        ("listener.listen", "listen"),
+        ("listener.workers", "workers"),
+        ("metrics.port", "admin_port"),
+        ("pools[0].replicas", "replicas"),
+        ("pools[0].env", "env"),
+    ):
+        if problem.path.startswith(key):
+            name = argument.replace("_", "-")
+            path = f"MCPPOOL_{argument.upper()}" if argument in args.from_environment else f"--{name}"
+            return replace(problem, path=path, source="mcppool serve")
+    if problem.path.startswith("pools[0].endpoints"):
+        return replace(problem, path="URL", source="mcppool serve")
+    return replace(problem, source="mcppool serve")
 
 
 def _refuse_beside(args: argparse.Namespace) -> None:

@@ -65,6 +65,11 @@ def test_a_missing_file_is_a_wrong_use(tmp_path: Path, capsys: pytest.CaptureFix
     assert "no such file" in capsys.readouterr().err
 
 
+def test_a_directory_is_a_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(str(tmp_path)) == 2
+    assert "is a directory" in capsys.readouterr().err
+
+
 def test_json_of_a_good_file_holds_values_and_origins(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--json", str(good)) == 0
     report = json.loads(capsys.readouterr().out)

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import json
 import socket
+from pathlib import Path
 
 import aiohttp
 import pytest
 
 from mcppool.cli.main import main
 from mcppool.cli.reach import why_not_served, why_unreachable
+from tests.servers.scripted import ScriptedServer
 
 
 @pytest.mark.parametrize("arguments", [["status", "{}"], ["config", "{}"]])
@@ -50,3 +52,37 @@ async def test_a_port_that_is_taken_is_named_with_the_flags() -> None:
     told = why_not_served(taken.value)
     assert told.startswith(f"127.0.0.1:{port} is in use")
     assert "--listen" in told
+
+
+@pytest.mark.parametrize("command", ["status", "config"])
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--token-file", "/none"], "--token-file: /none cannot be read: No such file or directory"),
+        (["--token-file", "/"], "--token-file: / cannot be read: Is a directory"),
+        (["--token-file", "/dev/null"], "--token-file: /dev/null cannot be read: Not a regular file"),
+        (["--ca-file", "/none"], "--ca-file: /none: No such file or directory"),
+        (["--certificate-file", "/none"], "--certificate-file: /none: No such file or directory"),
+    ],
+)
+def test_a_file_for_the_admin_port_that_cannot_be_used_is_named_with_its_flag(
+    command: str, flags: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, *flags, "http://127.0.0.1:1"]) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [([], "requires the token of metrics.token_file: give --token-file"), (["{}"], "refuses the token in {}")],
+)
+def test_a_token_that_is_missing_or_wrong_is_named(
+    flags: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef")
+    given = ["--token-file", str(token)] if flags else []
+    with ScriptedServer() as server:
+        server.script = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
+        assert main(["status", *given, server.url]) == 2
+    assert told.format(token) in capsys.readouterr().err
