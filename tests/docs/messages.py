@@ -89,3 +89,25 @@ def _parts(node: ast.expr) -> list[str]:
         constants = [part.value for part in node.values if isinstance(part, ast.Constant)]
         return [max((str(constant) for constant in constants), key=len, default="")]
     return []
+
+
+def causes() -> set[str]:
+    """The constant part of each sentence about an address that cannot be reached or listened on, and about a
+    configuration that this machine cannot serve."""
+    found = set()
+    for node in ast.walk(ast.parse((DATAPLANE / "cli/reach.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Return) and node.value is not None:
+            found |= set(_parts(node.value))
+    for name, call in _calls(DATAPLANE / "gateway", DATAPLANE / "pipeline/pool"):
+        if name == "Problem" and len(call.args) > 1:
+            found |= set(_parts(call.args[1]))
+    return {part.strip(" :,") for part in found if len(part.split()) > 1}
+
+
+def health() -> set[str]:
+    """The constant part of each message of a component that is not healthy, in `/health` and on the status page."""
+    found = set()
+    for name, call in _calls(DATAPLANE / "gateway", DATAPLANE / "workers"):
+        if name == "ComponentHealth" and len(call.args) > 1 and set(_texts(call.args[0])) != {"healthy"}:
+            found |= {part.strip(" :;") for part in _parts(call.args[1])}
+    return {part for part in found if len(part.split()) > 1}

@@ -7,7 +7,17 @@ import re
 import pytest
 
 from mcppool_operator.status import HOPELESS
-from tests.docs.messages import DATAPLANE, OPERATOR, conditions, events_of_local_servers, log_events, reasons, refusals
+from tests.docs.messages import (
+    DATAPLANE,
+    OPERATOR,
+    causes,
+    conditions,
+    events_of_local_servers,
+    health,
+    log_events,
+    reasons,
+    refusals,
+)
 from tests.requirements import ROOT
 
 PAGE = (ROOT / "docs/how-to/troubleshooting.md").read_text()
@@ -43,3 +53,8 @@ def test_every_reason_of_a_condition_is_on_the_page() -> None:
 def test_a_refusal_of_arguments_is_on_the_page(sentence: str) -> None:
     words = sentence.strip().removeprefix("mcppool serve: ").removeprefix(": ").partition("  ")[0].strip()
     assert words in PAGE
+
+
+@pytest.mark.parametrize("sentence", sorted(causes() | health()))
+def test_a_cause_and_a_message_of_health_are_on_the_page(sentence: str) -> None:
+    assert sentence in re.sub(r"\s+", " ", PAGE)
