@@ -140,13 +140,14 @@ class AdminServer:
     async def _status_page(self, _: web.Request) -> web.Response:
         return web.Response(body=self._page.body, content_type="text/html", charset="utf-8", headers=self._page.headers)
 
-    async def _metrics(self, _: web.Request) -> web.Response:
+    async def _metrics(self, request: web.Request) -> web.Response:
+        openmetrics = exposition.wants_openmetrics(request.headers.get(hdrs.ACCEPT, ""))
         text = []
         try:
             families = await self._pages.families()
             if families is None:
                 raise web.HTTPNotFound(text="metrics are switched off by the configuration")
-            for piece in exposition.pieces(families):
+            for piece in exposition.pieces(families, openmetrics=openmetrics):
                 text.append(piece)
                 await asyncio.sleep(0)  # calls go on meanwhile
         except web.HTTPException:
@@ -155,7 +156,8 @@ class AdminServer:
             self._metrics_error = repr(error)
             raise
         self._metrics_error = None
-        return web.Response(body=b"".join(text), headers={hdrs.CONTENT_TYPE: exposition.CONTENT_TYPE})
+        kind = exposition.OPENMETRICS_TYPE if openmetrics else exposition.CONTENT_TYPE
+        return web.Response(body=b"".join(text), headers={hdrs.CONTENT_TYPE: kind})
 
     async def _components(self) -> dict[str, ComponentHealth]:
         return {**await self._pages.health(), "metrics": self._metrics_health()}

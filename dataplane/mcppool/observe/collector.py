@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 import mcppool
 from mcppool import supervision
@@ -28,6 +30,34 @@ from mcppool.observe.metrics import (
 )
 from mcppool.observe.views import ENDPOINT_COUNTERS, ENDPOINT_GAUGES, POOL_GAUGES, ConfigView, EndpointView, PoolView
 from mcppool.policy.memory_budget import MemoryBudget
+
+_OPERATION = ["mcp_method_name", "gen_ai_tool_name", "error_type", "rpc_response_status_code", "mcp_protocol_version"]
+DURATION_FAMILIES: Final = (
+    (
+        "mcp_server_operation_duration_seconds",
+        "Time from a client's message to the end of its answer; only with `tracing`.",
+        _OPERATION,
+        "server_operations",
+    ),
+    (
+        "mcp_client_operation_duration_seconds",
+        "Time from a message to a server to the end of its answer; only with `tracing`.",
+        _OPERATION,
+        "client_operations",
+    ),
+    (
+        "mcp_server_session_duration_seconds",
+        "Time from the beginning of a client's session to its end; only with `tracing`.",
+        ["mcp_protocol_version"],
+        "server_sessions",
+    ),
+    (
+        "mcp_client_session_duration_seconds",
+        "Time from the beginning of a session at a server to its end; only with `tracing`.",
+        ["mcp_protocol_version"],
+        "client_sessions",
+    ),
+)
 
 Pools = Callable[[], Sequence[PoolView]]
 Config = Callable[[], ConfigView]
@@ -63,6 +93,7 @@ class GatewayCollector(Collector):
         yield from _cache(self._metrics, pools)
         yield from _redis(self._metrics, pools)
         yield from _requests(self._metrics)
+        yield from _durations(self._metrics)
         yield from _access(self._metrics)
         counted = [([pool.name], pool) for pool in self._metrics.pools()]
         yield from _attribute_families(CounterMetricFamily, POOL_COUNTERS, ["pool"], counted)
@@ -354,10 +385,28 @@ def _each_endpoint(pools: Iterable[PoolView]) -> Iterator[tuple[list[str], Endpo
             yield [pool.name, url], endpoint
 
 
+def _durations(metrics: GatewayMetrics) -> Iterator[Metric]:
+    """The durations by OpenTelemetry's conventions, under the names that its rules for Prometheus give them. There are
+    none without `tracing`."""
+    counted = [pool.durations for pool in metrics.pools() if pool.durations is not None]
+    for name, text, labels, series in DURATION_FAMILIES:
+        family = HistogramMetricFamily(name, text, labels=["pool", *labels])
+        for pool in counted:
+            for key, histogram in getattr(pool, series).items():
+                _add_histogram(family, [pool.pool, *key], histogram)
+        yield family
+
+
 def _add_histogram(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
-    buckets: list[tuple[str, float]] = []
+    buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
     cumulative = 0
-    for bound, count in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
+    exemplars = histogram.exemplars or {}
+    for index, (bound, count) in enumerate(zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True)):
         cumulative += count
-        buckets.append((bound, cumulative))
+        found = exemplars.get(index)
+        if found is None:
+            buckets.append((bound, cumulative))
+            continue
+        ids = {"trace_id": found.trace_id, "span_id": found.span_id}
+        buckets.append((bound, cumulative, Exemplar(ids, found.value, round(found.at, 3))))
     family.add_metric(labels, buckets, histogram.total)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from prometheus_client.core import Metric
+from prometheus_client.samples import Exemplar, Sample
 
 SUMMED: Final = frozenset(
     {
@@ -54,18 +55,21 @@ HIGHEST: Final = frozenset(
 )
 
 Labels = tuple[tuple[str, str], ...]
-Sent = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]
-"""A family as a process sends it: name, description, type, and samples with their labels."""
+SentExemplar = tuple[dict[str, str], float, float]
+"""Labels, value, and wall-clock time in seconds."""
+Sent = tuple[str, str, str, list[tuple[str, dict[str, str], float, SentExemplar | None]]]
+"""A family as a process sends it: name, description, type, and samples with their labels and exemplars."""
 
 
 @dataclass(slots=True)
 class MergedFamily:
-    """One family of all processes; the samples are by name and labels."""
+    """One family of all processes; the samples are by name and labels. Of the exemplars the latest ones are kept."""
 
     name: str
     text: str
     type: str
     samples: dict[tuple[str, Labels], float] = field(default_factory=dict)
+    exemplars: dict[tuple[str, Labels], SentExemplar] = field(default_factory=dict)
 
 
 def sent(family: Metric) -> Sent:
@@ -74,7 +78,7 @@ def sent(family: Metric) -> Sent:
         family.name,
         family.documentation,
         family.type,
-        [(sample.name, dict(sample.labels), sample.value) for sample in family.samples],
+        [(sample.name, dict(sample.labels), sample.value, _sent_exemplar(sample)) for sample in family.samples],
     )
 
 
@@ -85,8 +89,10 @@ def merged(of_workers: Iterable[tuple[int, Iterable[Sent]]], ended: Iterable[Mer
     for worker, families in of_workers:
         for name, text, kind, samples in families:
             family = found.setdefault(name, MergedFamily(name, text, kind))
-            for sample, labels, value in samples:
+            for sample, labels, value, exemplar in samples:
                 _add(family, sample, labels, value, worker)
+                if exemplar is not None:
+                    _keep_latest(family, (sample, tuple(labels.items())), exemplar)
     return list(found.values())
 
 
@@ -101,8 +107,20 @@ def as_metrics(families: Iterable[MergedFamily]) -> Iterator[Metric]:
     for family in families:
         metric = Metric(family.name, family.text, family.type)
         for (name, labels), value in family.samples.items():
-            metric.add_sample(name, dict(labels), value)
+            shown = family.exemplars.get((name, labels))
+            metric.add_sample(name, dict(labels), value, None, Exemplar(*shown) if shown is not None else None)
         yield metric
+
+
+def _sent_exemplar(sample: Sample) -> SentExemplar | None:
+    found = sample.exemplar
+    return None if found is None else (dict(found.labels), found.value, float(found.timestamp or 0.0))
+
+
+def _keep_latest(family: MergedFamily, key: tuple[str, Labels], exemplar: SentExemplar) -> None:
+    before = family.exemplars.get(key)
+    if before is None or before[2] < exemplar[2]:
+        family.exemplars[key] = exemplar
 
 
 def _add(family: MergedFamily, name: str, labels: Mapping[str, Any], value: float, worker: int) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_text
 from prometheus_client.registry import Collector
 
-from mcppool.observe.exposition import PIECE, pieces
+from mcppool.observe.exposition import PIECE, pieces, wants_openmetrics
 
 
 class Whole(Collector):
@@ -35,3 +36,33 @@ def test_the_pieces_together_equal_the_librarys_output(samples: int) -> None:
     got = list(pieces(families(samples)))
     assert b"".join(got) == generate_latest(Whole(families(samples)))
     assert max(piece.count(b"\n") for piece in got) <= PIECE + 3, "HELP, whose text is escaped, TYPE and the samples"
+
+
+@pytest.mark.parametrize("samples", [0, 1, PIECE, 3 * PIECE])
+def test_the_pieces_of_openmetrics_equal_the_librarys_output(samples: int) -> None:
+    got = b"".join(pieces(families(samples), openmetrics=True))
+    assert got == openmetrics_text(Whole(families(samples)))  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain", False),
+        ("application/openmetrics-text; version=1.0.0", True),
+        # Prometheus, without and with the storage of exemplars:
+        ("text/plain;version=0.0.4;q=0.5,*/*;q=0.1", False),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+            "application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;q=0.3,*/*;q=0.1",
+            True,
+        ),
+        ("text/plain;q=0.9,application/openmetrics-text;q=0.5", False),
+        ("application/openmetrics-text;q=0", False),
+        ("application/openmetrics-text;q=much,text/plain", False),
+        (",;,=", False),
+    ],
+)
+def test_openmetrics_is_for_scrapers_that_prefer_it(accept: str, wanted: bool) -> None:
+    assert wants_openmetrics(accept) is wanted
