@@ -7,6 +7,8 @@ import json
 import signal
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from tests.browser.example import ExampleGateway
 from tests.conftest import GatewayFactory
 from tests.integration.load import reading
 from tests.servers import Gateway, Replica, free_port, pool_toml, urls_of
+from tests.waiting import until
 
 ADAPTIVE = '[pools.retry_policy]\nstrategy = "adaptive"\n[pools.cache]\ntype = "memory"\n'
 EVENLY = '[pools.load_balancer]\nstrategy = "round_robin"\n'
@@ -241,3 +244,34 @@ async def test_a_watched_gateway_is_shown_again_and_again_until_ctrl_c(
     process.send_signal(signal.SIGINT)
     _, errors = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, errors) == (0, b"")
+
+
+async def test_the_page_of_one_gateway_shows_all_of_them(
+    tmp_path: Path, gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    first = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas), name="search"))
+    others = f'gateways = ["{first.admin}"]'
+    second = Gateway(tmp_path, pool_toml(*urls_of(replicas), name="search"), name="second", metrics=others)
+    await asyncio.to_thread(second.start)
+    try:
+        async with reading(first.url, callers=1):
+            await until(
+                lambda: whole(second)["pools"][0]["outcomes"].get("success", 0) > 20, "calls at the first count"
+            )
+        found = whole(second)
+        assert [line["address"] for line in found["gateways"]] == ["this gateway", first.admin]
+        assert json.loads(second.get("/status.json")[1])["pools"][0]["outcomes"].get("success", 0) == 0
+        code, text = await status(second.admin)
+        assert code == 0
+        assert any(line.startswith(first.admin) for line in text.splitlines())
+        await asyncio.to_thread(first.terminate)
+        await until(lambda: not whole(second)["gateways"][1]["answers"], "the first is gone")
+        assert whole(second)["problems"][-1]["name"] == first.admin
+    finally:
+        await asyncio.to_thread(second.close)
+
+
+def whole(front: Gateway) -> dict[str, Any]:
+    """The status of all gateways that one of them knows."""
+    found: dict[str, Any] = json.loads(front.get("/status.json?gateways=all")[1])
+    return found

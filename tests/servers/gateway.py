@@ -21,8 +21,8 @@ class Gateway(ServerProcess):
     """`mcppool serve --config FILE`. `url` is the address for clients, `admin` the root of the admin port.
 
     `pools` is TOML: the `[[pools]]` and whatever sections the test needs; ports and profile are put before it, and
-    `listener` is more lines of that section. `port` is for a test that must know it before. `edit` writes the file anew
-    while the gateway serves.
+    `listener` and `metrics` are more lines of these sections. `port` is for a test that must know it before. `edit`
+    writes the file anew while the gateway serves.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class Gateway(ServerProcess):
         name: str = "gateway",
         level: str = "debug",
         port: int | None = None,
+        metrics: str = "",
     ) -> None:
         self.config = folder / f"{name}.toml"
         self.admin_port = free_port()
@@ -43,7 +44,7 @@ class Gateway(ServerProcess):
         self._listener = listener
         self._head = (
             f'profile = "{profile}"\n'
-            f'[metrics]\nhost = "{HOST}"\nport = {self.admin_port}\n'
+            f'[metrics]\nhost = "{HOST}"\nport = {self.admin_port}\n{metrics}\n'
             f'[logging]\nlevel = "{level}"\n'
             f'[listener]\nlisten = "{HOST}:{port}"\n'
         )

@@ -20,6 +20,7 @@ from mcppool.gateway.preflight import preflight
 from mcppool.observe import logs
 from mcppool.spec import ConfigError
 from mcppool.spec.address import with_port
+from mcppool.workers.merged_gateways import merged_gateways
 
 
 def serve(source: Callable[[], Source], config: Path | None = None) -> int:
@@ -71,6 +72,7 @@ async def _serve(source: Source, config: Path | None) -> int:
     stop = asyncio.Event()
     stop_on_signals(stop)
     gateway = Gateway(source)
+    gateway.merge_gateways = merged_gateways
     manager = ServiceManager()
     loop.add_signal_handler(signal.SIGHUP, _reload, gateway, manager)
     try:

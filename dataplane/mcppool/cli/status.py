@@ -85,11 +85,13 @@ class _Gateway:
     async def look(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The status, and the history if the gateway has one. Raises ValueError if something else answers."""
         args = self._args
-        feed = await fetch(args.url, "/status.json", "health", args.token_file, tls_of(args))
+        feed = await fetch(args.url, "/status.json?gateways=all", "health", args.token_file, tls_of(args))
         slot = str(feed.get("at"))[:18]  # to ten seconds
         if slot != self._slot:
             try:
-                self._history = await fetch(args.url, "/history.json", "newest", args.token_file, tls_of(args))
+                self._history = await fetch(
+                    args.url, "/history.json?gateways=all", "newest", args.token_file, tls_of(args)
+                )
                 self._slot = slot
             except ValueError:
                 self._history = None  # an older gateway

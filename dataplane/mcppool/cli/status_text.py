@@ -58,6 +58,7 @@ class StatusText:
         if not feed["pools"]:
             yield ""
             yield NO_POOL
+        yield from self._part("gateways", ("GATEWAY", "STATE", "CALLS/S", "CONFIGURATION"), _gateways(feed))
         pasts = {pool["name"]: pool for pool in history["pools"]} if history is not None else {}
         covered = history["covered"] if history is not None else 0
         for pool in feed["pools"]:
@@ -291,6 +292,16 @@ def _facts(pool: Body) -> list[str]:
         "cache off" if cache is None else f"cache {_percent(cache['hitRate'])} of {cache['hits'] + cache['misses']}",
         f"balanced by {_words(pool['strategy'])}",
         *([f"authentication {_words(pool['authentication'])}"] if "authentication" in pool else []),
+    ]
+
+
+def _gateways(feed: Body) -> list[Sequence[object]]:
+    """The gateways that the feed shows together."""
+    return [
+        (line["address"], line["overall"], f"{line['callsPerSecond']:.1f}", line["hash"] or "-")
+        if line["answers"]
+        else (line["address"], f"silent: {line['why']}", "-", "-")
+        for line in feed.get("gateways", ())
     ]
 
 

@@ -16,7 +16,9 @@ from mcppool.supervision import supervise
 
 if TYPE_CHECKING:
     from mcppool.observe.admin import AdminServer
+    from mcppool.observe.other_gateways import Merge, OtherGateways
     from mcppool.observe.pages import AdminPages
+    from mcppool.spec.sections.process import MetricsSpec
 
 LOOK_EVERY = 1.0  # seconds between two looks at the files of the certificate
 
@@ -43,8 +45,10 @@ class AdminPort:
         await self._server.stop()
 
 
-async def open_admin_port(snapshot: Snapshot, pages: Callable[[], AdminPages]) -> AdminPort:
-    """Open the admin port of a configuration. Raises OSError if the port is taken, ConfigError for a bad certificate.
+async def open_admin_port(snapshot: Snapshot, pages: Callable[[], AdminPages], merge: Merge | None = None) -> AdminPort:
+    """Open the admin port of a configuration. With `merge`, its pages may show all gateways of the pools.
+
+    Raises OSError if the port is taken, ConfigError for a bad certificate.
 
     It brings half of all modules, and clients are served before anybody uses it. They are loaded in a thread, because
     the loop would stand still meanwhile, and the first checks of servers would seem late.
@@ -61,11 +65,20 @@ async def open_admin_port(snapshot: Snapshot, pages: Callable[[], AdminPages]) -
         BearerToken(admin.token_file) if admin.token_file else None,
         certificate=requires_certificates(tls),
     )
-    server = AdminServer(listen_hosts(admin.host, in_pod=is_in_pod(snapshot)), admin.port, pages(), door)
+    others = None
+    if merge is not None and admin.gateways:
+        others = partial(_other_gateways, admin, merge)
+    server = AdminServer(listen_hosts(admin.host, in_pod=is_in_pod(snapshot)), admin.port, pages(), door, others)
     # The handshake asks for a certificate; each page decides whether it is required.
     own = Certificate(admin_tls(tls), "metrics.tls") if tls is not None else None
     await server.start(own.context if own is not None else None)
     return AdminPort(server, own)
+
+
+def _other_gateways(admin: MetricsSpec, merge: Merge, instance: str) -> OtherGateways:
+    from mcppool.observe.other_gateways import OtherGateways
+
+    return OtherGateways(admin.gateways, merge, instance, admin.token_file)
 
 
 def load_admin_modules() -> None:

@@ -44,6 +44,7 @@ from mcppool.supervision import guard, supervise
 from mcppool.wire.sealing import KeyRing
 
 if TYPE_CHECKING:
+    from mcppool.observe.other_gateways import Merge
     from mcppool.observe.pages import OwnPages
 
 log = logs.get_logger("gateway")
@@ -79,6 +80,8 @@ class Gateway:
         self.history = History()
         self.keep_slot: Callable[[GatewaySlot], None] = self.history.add
         """Gets each slot of the history when it ends."""
+        self.merge_gateways: Merge | None = None
+        """Makes one status page of those of several gateways; None: the pages show this one alone."""
         self._history_keeper: HistoryKeeper | None = None
         self._history_watcher: asyncio.Task[None] | None = None
 
@@ -115,7 +118,7 @@ class Gateway:
         else:
             await self._listener.start_on(worker.sockets, certificate)
         if snapshot.metrics.enabled and worker is None:
-            self._admin = await open_admin_port(snapshot, self.pages)
+            self._admin = await open_admin_port(snapshot, self.pages, self.merge_gateways)
         self._memory_watch.start()
         if snapshot.metrics.enabled:
             self._history_keeper = HistoryKeeper(
@@ -325,7 +328,7 @@ def _fixed_at_start(old: Snapshot, new: Snapshot) -> list[Problem]:
     ]
     problems += [
         Problem(f"metrics.{name}", "cannot change while the gateway serves; restart it", getattr(new.metrics, name))
-        for name in ("enabled", "host", "port", "prometheus_enabled", "allowed_hosts", "token_file", "tls")
+        for name in ("enabled", "host", "port", "prometheus_enabled", "allowed_hosts", "token_file", "tls", "gateways")
         if getattr(old.metrics, name) != getattr(new.metrics, name)
     ]
     if old.gateway.zone != new.gateway.zone:

@@ -10,8 +10,10 @@ import json
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from secrets import token_hex
 from typing import Final
 
+import msgspec
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
@@ -19,8 +21,9 @@ import mcppool
 from mcppool.observe import exposition
 from mcppool.observe.admin_access import AdminAccess, is_stranger
 from mcppool.observe.logs import get_logger
+from mcppool.observe.other_gateways import OtherGateways
 from mcppool.observe.page import make_page
-from mcppool.observe.pages import AdminPages
+from mcppool.observe.pages import AdminPages, told
 from mcppool.observe.problems import problems
 from mcppool.observe.status_json import health_body
 from mcppool.observe.views import ComponentHealth
@@ -47,6 +50,7 @@ class AdminServer:
     """Serves the admin port between `start` and `stop`.
 
     `port` is the real port once started, so 0 may be requested. `door` controls access to everything but the probes.
+    `others` makes, for the name of this instance, the other gateways that pages of all gateways ask.
     """
 
     def __init__(
@@ -55,8 +59,11 @@ class AdminServer:
         port: int,
         pages: AdminPages,
         door: AdminAccess | None = None,
+        others: Callable[[str], OtherGateways] | None = None,
     ) -> None:
         self._door = door or AdminAccess()
+        self._instance = token_hex(8)
+        self._others = others(self._instance) if others is not None else None
         self._hosts = [host] if isinstance(host, str) else host
         self.port = port
         self._pages = pages
@@ -70,6 +77,7 @@ class AdminServer:
         app.router.add_get("/", self._status_page)
         app.router.add_get("/status.json", self._status)
         app.router.add_get("/history.json", self._history)
+        app.router.add_get("/slots.json", self._slots)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/health", self._health)
@@ -125,17 +133,25 @@ class AdminServer:
     async def _load(self, _: web.Request) -> web.Response:
         return _json(await self._pages.load())
 
-    async def _status(self, _: web.Request) -> web.Response:
-        body = await self._pages.status(await self._components())
+    async def _status(self, request: web.Request) -> web.Response:
+        body = {**await self._pages.status(await self._components()), "instance": self._instance}
+        if self._others is not None and _of_all(request):
+            return _json(await self._others.status(body))
         return _json({**body, "problems": problems(body)})
 
     async def _history(self, request: web.Request) -> web.Response:
-        after, series = request.query.get("after"), request.query.get("series", "all")
-        if after is not None and not (after.isascii() and after.isdigit() and len(after) <= MAX_DIGITS):
-            raise web.HTTPBadRequest(text="after is not the number of a slot: `newest` of an earlier answer")
+        after, series = _after(request), request.query.get("series", "all")
         if series not in ("all", "none"):
             raise web.HTTPBadRequest(text="series is neither all nor none")
-        return _json(await self._pages.history(None if after is None else int(after), series == "all"))
+        past = self._pages.past
+        if self._others is not None and _of_all(request):
+            past = await self._others.history(list(past.slots()))
+        return _json(await told(past, after, series == "all", await self._pages.config_changes()))
+
+    async def _slots(self, request: web.Request) -> web.Response:
+        """The history as other gateways add it up."""
+        slots = [*self._pages.past.slots(_after(request))]
+        return _json(msgspec.to_builtins({"instance": self._instance, "slots": slots}))
 
     async def _status_page(self, _: web.Request) -> web.Response:
         return web.Response(body=self._page.body, content_type="text/html", charset="utf-8", headers=self._page.headers)
@@ -191,3 +207,16 @@ def _json(body: Mapping[str, object], status: int = 200, headers: Mapping[str, s
         content_type="application/json",
         headers={hdrs.CACHE_CONTROL: "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})},
     )
+
+
+def _of_all(request: web.Request) -> bool:
+    """Whether a page is to show all gateways, and not only this one."""
+    return request.query.get("gateways") == "all"
+
+
+def _after(request: web.Request) -> int | None:
+    """The number of the slot after which the asker's interest begins."""
+    after = request.query.get("after")
+    if after is not None and not (after.isascii() and after.isdigit() and len(after) <= MAX_DIGITS):
+        raise web.HTTPBadRequest(text="after is not the number of a slot: `newest` of an earlier answer")
+    return None if after is None else int(after)

@@ -118,8 +118,13 @@ class AdminPages(Protocol):
         """Everything on the status page, with the health of these components."""
         ...
 
-    async def history(self, after: int | None, series: bool) -> Body:
-        """The history; the series of slots after the one with this number, or only the summaries."""
+    @property
+    def past(self) -> History:
+        """The last ten minutes."""
+        ...
+
+    async def config_changes(self) -> list[Body]:
+        """The configurations that were in force, and the refused ones."""
         ...
 
     async def families(self) -> Iterable[Metric] | None:
@@ -192,12 +197,13 @@ class OwnPages:
             source.pool_views(), components, source.config(), source.ready(), self._started, source.zone()
         )
 
-    async def history(self, after: int | None, series: bool) -> Body:
+    @property
+    def past(self) -> History:
         """See `AdminPages`."""
-        return await told(self._source.history, after, series, await self.config_changes())
+        return self._source.history
 
     async def config_changes(self) -> list[Body]:
-        """The configurations that were in force, and the refused ones."""
+        """See `AdminPages`."""
         return config_changes_body(self._source.config_changes())
 
     async def families(self) -> Iterable[Metric] | None:

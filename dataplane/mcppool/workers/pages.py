@@ -10,7 +10,7 @@ from typing import Any, Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 import mcppool
-from mcppool.observe.pages import told
+from mcppool.observe.history.history import History
 from mcppool.observe.status_json import Body, config_body, health_body, health_times, rfc3339
 from mcppool.observe.views import ComponentHealth, ConfigView, Status
 from mcppool.workers.merged_metrics import as_metrics, merged
@@ -99,10 +99,15 @@ class AllPages:
             "pools": [],
         }
 
-    async def history(self, after: int | None, series: bool) -> Body:
+    @property
+    def past(self) -> History:
+        """See `AdminPages`."""
+        return self._supervisor.history
+
+    async def config_changes(self) -> list[Body]:
         """See `AdminPages`."""
         pages: list[list[Body]] = await self._pages("configurations")
-        return await told(self._supervisor.history, after, series, pages[0] if pages else [])
+        return pages[0] if pages else []
 
     async def families(self) -> Iterable[Metric] | None:
         """See `AdminPages`."""

@@ -31,6 +31,7 @@ from mcppool.supervision import guard, supervise
 from mcppool.wire.sealing import generate_key_line
 from mcppool.workers import sockets
 from mcppool.workers.channel import Channel
+from mcppool.workers.merged_gateways import merged_gateways
 from mcppool.workers.merged_metrics import MergedFamily, Sent, counts
 from mcppool.workers.restarts import Restarts
 from mcppool.workers.shared_programs import OF_PROGRAMS, SharedPrograms
@@ -167,7 +168,7 @@ class Supervisor:
             if place.worker is None or not await place.worker.begins():
                 raise StartFailed(place.worker.problems if place.worker is not None else [])
         if self.snapshot.metrics.enabled:
-            self._admin = await open_admin_port(self.snapshot, pages)
+            self._admin = await open_admin_port(self.snapshot, pages, merged_gateways)
         log.event("serving", listen=with_port(*self.address), admin_port=self.admin_port, workers=self.count)
 
     async def stop(self) -> None:

@@ -7,10 +7,11 @@ are added up, so several processes may add the same one.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from typing import Final
 
 from mcppool.observe.history.series import EndpointSeries, PoolSeries, ToolSeries
-from mcppool.observe.history.slots import GatewaySlot, ToolSlot
+from mcppool.observe.history.slots import GatewaySlot
 from mcppool.observe.metrics import OTHER
 
 SLOTS: Final = 60
@@ -63,6 +64,14 @@ class History:
         """The time that a slot covers; 0 if there is none of this number."""
         return self._seconds[number % SLOTS]
 
+    def slots(self, after: int | None = None) -> Iterator[GatewaySlot]:
+        """The kept slots, the oldest first; only those after the one of this number."""
+        for number in self.numbers(after):
+            at = number % SLOTS
+            if self._seconds[at]:
+                pools = {name: pool.slot(at) for name, pool in self.pools.items() if pool.seen[at]}
+                yield GatewaySlot(number, self._seconds[at], pools)
+
     def _turn(self, newest: int) -> None:
         """Make room for a new slot, and for those that were left out before it."""
         gone = SLOTS if self.newest is None else min(SLOTS, newest - self.newest)
@@ -88,8 +97,3 @@ class History:
         if row is None and sum(len(each.endpoints) for each in self.pools.values()) < MAX_ENDPOINTS:
             row = pool.endpoints[url] = EndpointSeries(SLOTS)
         return row
-
-
-def has_something(slot: ToolSlot) -> bool:
-    """Whether a tool's slot differs from an empty one."""
-    return bool(slot.breaker or slot.reasons or any(slot.counts))

@@ -79,6 +79,11 @@ class ToolSeries:
         if self.reasons:
             self.reasons = {reason: counts for reason, counts in self.reasons.items() if counts.sums[0]}
 
+    def slot(self, at: int) -> ToolSlot:
+        """The slot at this place."""
+        reasons = {reason: count for reason, counts in self.reasons.items() if (count := counts.row(at)[0])}
+        return ToolSlot(list(self.counts.row(at)), self.breakers[at], reasons)
+
     @property
     def idle(self) -> bool:
         """Whether no slot has anything to tell."""
@@ -111,6 +116,12 @@ class EndpointSeries:
         self._states[at] = UNKNOWN
         self._latencies[at] = 0.0
 
+    def slot(self, at: int) -> EndpointSlot | None:
+        """The slot at this place; None if it was not there."""
+        state = self.state(at)
+        attempts, failures = self.counts.row(at)
+        return None if state is None else EndpointSlot(state, attempts, failures, self._latencies[at])
+
     def state(self, at: int) -> str | None:
         """Its state in the slot; None if it was not there."""
         rank = self._states[at]
@@ -142,6 +153,13 @@ class PoolSeries:
         """Add what one process counted of the pool as a whole."""
         self.counts.add(at, slot.counts)
         self.seen[at] = 1
+
+    def slot(self, at: int) -> PoolSlot:
+        """The slot at this place."""
+        tools = {name: slot for name, tool in self.tools.items() if not (slot := tool.slot(at)).empty}
+        there = ((url, endpoint.slot(at)) for url, endpoint in self.endpoints.items())
+        endpoints = {url: found for url, found in there if found is not None}
+        return PoolSlot(list(self.counts.row(at)), tools, endpoints)
 
     def clear(self, at: int) -> None:
         """Forget the slot at this place, and whatever has no other."""

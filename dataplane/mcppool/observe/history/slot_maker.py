@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import add
 from typing import Final
 
-from mcppool.observe.history.history import has_something
 from mcppool.observe.history.slots import (
     SLOT_SECONDS,
     TOOL_COUNTS,
@@ -89,7 +88,7 @@ def _tools(seen: _Seen, metrics: PoolMetrics, view: PoolView) -> dict[str, ToolS
         )
         seen.tools[name] = counts
         seen.reasons[name] = dict(reasons)
-        if has_something(slot):
+        if not slot.empty:
             found[name] = slot
     for gone in seen.tools.keys() - present.keys() - view.breakers.keys():
         del seen.tools[gone], seen.reasons[gone]

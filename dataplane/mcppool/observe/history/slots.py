@@ -31,6 +31,11 @@ class ToolSlot(msgspec.Struct, array_like=True):
     breaker: int = 0
     reasons: dict[str, int] = {}
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing happened."""
+        return not (self.breaker or self.reasons or any(self.counts))
+
 
 class EndpointSlot(msgspec.Struct, array_like=True):
     """One endpoint: attempts and failed attempts in the slot; its state and its latency in seconds at the end of the

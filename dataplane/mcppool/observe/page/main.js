@@ -28,6 +28,19 @@ function nothing() {
   );
 }
 
+/** The gateways that the page shows together; nothing if it is one. */
+function gateways({ gateways: lines, at }) {
+  if (!lines) return null;
+  const columns = [["Gateway", "address"], ["State"], ["Zone"], ["Calls a second", "number"], ["Up for", "number"], ["Configuration", "address"]];
+  const rows = lines.map((line) => ({
+    key: line.address,
+    cells: line.answers
+      ? [[copyable(line.address)], [state(line.overall)], line.zone ?? "–", rate(line.callsPerSecond), lasted(line.startedAt, at), line.hash ? [copyable(line.hash, line.hash.slice(0, 19))] : "none"]
+      : [[copyable(line.address)], [make("span", { class: "state bad" }, "silent"), make("small", null, line.why)], "–", "–", "–", "–"],
+  }));
+  return make("section", { "aria-label": "Gateways", "data-key": "gateways" }, table("Gateways", columns, rows, "sheets"));
+}
+
 function change({ at, hash, generation, problems: refusals, settings, more }) {
   const what = refusals.length ? "refused" : settings.length ? plural(settings.length + more, "setting") + " changed" : "no setting changed";
   return make(
@@ -64,7 +77,7 @@ function show(feed) {
   const order = { unhealthy: 0, degraded: 1, healthy: 2 };
   const rank = (pool) => order[feed.health.components[`pool ${pool.name}`]?.status] ?? 1;
   const sections = [...feed.pools].sort((a, b) => rank(a) - rank(b)).map((pool) => poolSection(pool, feed));
-  updateChildren($("main"), [verdict(feed), ...(sections.length ? sections : [nothing()]), configuration(feed.config), components(feed.health)]);
+  updateChildren($("main"), [verdict(feed), ...(sections.length ? sections : [nothing()]), gateways(feed), configuration(feed.config), components(feed.health)].filter(Boolean));
   update($("overall"), make("p", { id: "overall", class: `state ${TONES[overall]}` }, overall));
   update($("fresh"), make("p", { id: "fresh" }, "Updated ", clock(feed.at)));
   update($("about"), make("p", { id: "about" }, `mcppool ${feed.version}, up since ${new Date(feed.startedAt).toLocaleString("en-GB")}`, feed.zone ? `, in zone ${feed.zone}` : ""));
@@ -108,10 +121,10 @@ async function look() {
   if (busy || paused || document.hidden) return;
   busy = true;
   try {
-    const feed = await ask("status.json");
+    const feed = await ask("status.json?gateways=all");
     const slot = Math.floor((new Date(feed.at) - 1000) / 10000); // a slot is there a moment after its end
     if (slot !== due) {
-      if (!remember(await ask(unseen()))) remember(await ask("history.json"));
+      if (!remember(await ask(unseen()))) remember(await ask(WHOLE));
       due = slot;
     }
     show(feed);

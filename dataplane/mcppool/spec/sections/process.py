@@ -38,6 +38,14 @@ ExternalUrl = Annotated[
 ]
 
 
+AdminUrl = Annotated[
+    str,
+    Field(max_length=2048),
+    AfterValidator(_check_external_url),
+    Hint("a URL such as http://10.0.0.7:9090, without path", r"^https?://[^\s/?#@]+/?$"),
+]
+
+
 class ListenerTlsSpec(Section):
     """The certificate that the gateway shows, and the certificates that it asks clients for. TLS 1.2 or newer. The
     gateway reads the files again when they change."""
@@ -171,6 +179,13 @@ class MetricsSpec(Section):
         None,
         description="File with a bearer token that every page but /livez and /readyz requires. The gateway "
         "reads it again when it changes.",
+    )
+    gateways: tuple[AdminUrl, ...] = Field(
+        (),
+        max_length=64,
+        description="Admin addresses of the gateways of the same pools. The status page of each one then shows all of "
+        "them. Every address of a host name is one gateway, and the own one may be among them. They get the token of "
+        "`token_file`.",
     )
     tls: ListenerTlsSpec | None = Field(
         None,

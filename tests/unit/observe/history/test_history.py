@@ -182,3 +182,14 @@ def test_a_slot_is_the_same_after_it_went_to_another_process() -> None:
     made = slot(100, {"find": tool(3, 1, breaker=1, timeout=1)}, EndpointSlot("busy", 4, 1, 0.5))
     sent = msgspec.msgpack.decode(msgspec.msgpack.encode(["history", made]))[1]
     assert msgspec.convert(sent, GatewaySlot) == made
+
+
+def test_the_slots_of_a_history_make_an_equal_history() -> None:
+    first, second = History(), History()
+    for number in (100, 101, 103):
+        tools = {"find": tool(number, 1, breaker=1, timeout=1), "fetch": tool(2)}
+        first.add(slot(number, tools, EndpointSlot("busy", 4, 1, 0.5), EndpointSlot("available", 4, 1, 0.0)))
+    for each in first.slots():
+        second.add(each)
+    assert body(second) == body(first)
+    assert [each.number for each in first.slots(after=101)] == [103]
