@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 from mcppool.access.access_tokens import principal_of
 from mcppool.access.denied import Denied
 from mcppool.access.key_file import parse_keys, read_key_file
-from mcppool.policy.access_rules import PRIMARY, AccessRules, Decision, Request, has_rules
+from mcppool.policy.access_request import PRIMARY, Decision, Request
+from mcppool.policy.access_rules import AccessRules, has_rules
 from mcppool.policy.principal import ANONYMOUS, Principal
 from mcppool.spec import PoolSpec, Snapshot
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mcppool.pipeline.request_id import ReissuedRequest
-from mcppool.policy.access_rules import Decision
+from mcppool.policy.access_request import Decision
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed
 from mcppool.upstream.http.connection import Connection

@@ -9,17 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcppool.policy.access_rules import (
-    ACTS_ON,
-    NOT_ALLOWED,
-    PLUMBING,
-    PRIMARY,
-    TOOL_OVERRIDE,
-    AccessRules,
-    Decision,
-    Request,
-    claim_values,
-)
+from mcppool.policy.access_request import ACTS_ON, NOT_ALLOWED, PLUMBING, PRIMARY, TOOL_OVERRIDE, Decision, Request
+from mcppool.policy.access_rule import claim_values
+from mcppool.policy.access_rules import AccessRules
 from mcppool.policy.principal import ANONYMOUS, Principal
 from mcppool.spec import ToolSpec
 from mcppool.spec.sections.access import AccessRuleSpec, AccessSpec
@@ -336,7 +328,7 @@ def test_decisions_do_not_grow_without_a_bound_in_all(monkeypatch: pytest.Monkey
 
 def test_grants_do_not_grow_without_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mcppool.policy.access_rules.MAX_GRANTS", 10)
-    monkeypatch.setattr("mcppool.policy.access_rules.MAX_REMEMBERED", 10)
+    monkeypatch.setattr("mcppool.policy.access_grant.MAX_REMEMBERED", 10)
     compiled = rules([{"tools": ["*"]}])
     for number in range(50):
         grant = compiled.grant(replace(ALICE, key=str(number)))

@@ -12,7 +12,9 @@ from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Conceal
 from mcppool.pipeline.settings import Settings
-from mcppool.policy.access_rules import AccessRules, Decision, Grant, Request
+from mcppool.policy.access_grant import Grant
+from mcppool.policy.access_request import Decision, Request
+from mcppool.policy.access_rules import AccessRules
 from mcppool.policy.principal import Principal
 from mcppool.upstream.failures import BadAnswer
 from mcppool.wire.errors import BadEnvelope

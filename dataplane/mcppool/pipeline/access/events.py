@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from mcppool.pipeline.settings import Settings
-from mcppool.policy.access_rules import Request
+from mcppool.policy.access_request import Request
 from mcppool.policy.principal import Principal
 from mcppool.wire.members import UNREADABLE, readable
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.outcome import Outcome
-from mcppool.policy.access_rules import Decision, Request
+from mcppool.policy.access_request import Decision, Request
 from mcppool.wire.era import MODERN
 from mcppool.wire.errors import (
     INTERNAL_ERROR,

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from mcppool.pipeline.call import Call
-from mcppool.policy.access_rules import ACTS_ON, COMPLETION, Request
+from mcppool.policy.access_request import ACTS_ON, COMPLETION, Request
 from mcppool.wire.bulk import BULK
 from mcppool.wire.members import UNREADABLE, readable
 
