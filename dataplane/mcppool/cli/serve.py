@@ -136,7 +136,7 @@ def _source(args: argparse.Namespace) -> Source:
 
         return KubernetesSource(namespace, name, log=logs.get_logger("discovery"), mount=args.mount)
     if args.config:
-        return FileSource(args.config, flags=_flags(args))
+        return FileSource(args.config, flags=_flags(args), variables=_variables(args))
     if args.urls and args.local:
         raise SystemExit("mcppool serve: give URLs or a command, not both")
     if args.replicas is not None and not args.local:
@@ -171,6 +171,7 @@ def _snapshot(args: argparse.Namespace) -> Snapshot:
             env_from=[text for text in args.env if "=" not in text],
             accept_everyone=args.no_auth,
             workers=args.workers,
+            variables=_variables(args),
         )
     except ConfigError as error:
         raise ConfigError([_in_flags(problem, args) for problem in error.problems]) from None
@@ -214,6 +215,19 @@ def _refuse_beside(args: argparse.Namespace) -> None:
     ]
     if given and (args.kubernetes or args.config.suffix == ".json"):
         raise SystemExit(f"mcppool serve: {given[0]} has no effect here: the snapshot says where to listen")
+
+
+def _variables(args: argparse.Namespace) -> dict[tuple[str, ...], str]:
+    """The environment variables of the arguments that the environment gives, by the place of the value."""
+    return {
+        place: f"MCPPOOL_{argument.upper()}"
+        for place, argument in (
+            (("listener", "listen"), "listen"),
+            (("listener", "workers"), "workers"),
+            (("metrics", "port"), "admin_port"),
+        )
+        if argument in args.from_environment
+    }
 
 
 def _flags(args: argparse.Namespace) -> dict[str, Any]:

@@ -25,13 +25,20 @@ class FileSource:
     It publishes a snapshot that differs from the one in force, and one that ends a refusal. It refuses a file that is
     missing, unreadable or invalid once, and reads it again when it changes, or a file that it refers to
     (`${file:PATH}`). `flags` are sections of the process that the command line gives; they win over a TOML file.
-    `interval` is in seconds.
+    `variables` names the environment variables of flags that the environment gives, by place. `interval` is in seconds.
     """
 
-    def __init__(self, path: Path, interval: float = 0.2, flags: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        interval: float = 0.2,
+        flags: Mapping[str, Any] | None = None,
+        variables: Mapping[tuple[str, ...], str] | None = None,
+    ) -> None:
         self._path = path
         self._interval = interval
         self._flags = flags
+        self._variables = variables
         self._wake = asyncio.Event()
         self._referenced: tuple[Path, ...] = ()
         self._in_force: str | None = None
@@ -69,7 +76,7 @@ class FileSource:
             if text == self._text and not self._referenced:
                 return
             self._referenced = () if self._path.suffix == ".json" else tuple(map(Path, files_in(text)))
-            snapshot = parse(text, self._path, self._flags)
+            snapshot = parse(text, self._path, self._flags, self._variables)
             self._text = text
         except ConfigError as error:
             self._text = None
@@ -92,11 +99,16 @@ def read_text(path: Path) -> str:
         raise unreadable(str(path), f"cannot be read: {error.strerror}") from error
 
 
-def parse(text: str, path: Path, flags: Mapping[str, Any] | None = None) -> Snapshot:
+def parse(
+    text: str,
+    path: Path,
+    flags: Mapping[str, Any] | None = None,
+    variables: Mapping[tuple[str, ...], str] | None = None,
+) -> Snapshot:
     """The snapshot in a file's text; raises ConfigError with every mistake."""
     if path.suffix == ".json":
         return read_snapshot(text, source=str(path))
-    return loads_toml(text, source=str(path), flags=flags)
+    return loads_toml(text, source=str(path), flags=flags, variables=variables)
 
 
 def unreadable(source: str, message: str) -> ConfigError:

@@ -130,7 +130,7 @@ def _passthrough(pool: PoolSpec, path: str) -> Iterator[Problem]:
             yield Problem(
                 f"pools.{pool.name}.endpoints[{number}]",
                 "would get the credentials of clients in clear (auth.inbound.type is passthrough)",
-                endpoint.url,
+                endpoint.key,
                 "an https URL, or a private address",
             )
     if any(name.lower() == "authorization" for name in pool.headers.send):

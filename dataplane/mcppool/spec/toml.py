@@ -81,9 +81,15 @@ def load_bytes(raw: bytes, source: str) -> Snapshot:
     return loads_toml(text, source)
 
 
-def loads_toml(text: str, source: str = "configuration", flags: Mapping[str, Any] | None = None) -> Snapshot:
+def loads_toml(
+    text: str,
+    source: str = "configuration",
+    flags: Mapping[str, Any] | None = None,
+    variables: Mapping[tuple[str, ...], str] | None = None,
+) -> Snapshot:
     """The snapshot of a text; ConfigError with every mistake in it. `flags` are sections of the process from the
-    command line; they win over the text."""
+    command line; they win over the text. `variables` names the environment variables of flags that the environment
+    gives, by place."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -91,7 +97,7 @@ def loads_toml(text: str, source: str = "configuration", flags: Mapping[str, Any
     except RecursionError:
         raise ConfigError([Problem("", "is nested too deeply", source=source)]) from None
     data, references = resolve(data, os.environ.get, read_referenced)
-    return read_data(data, key_lines(text), source, flags, references)
+    return read_data(data, key_lines(text), source, flags, references, variables)
 
 
 def default_snapshot(
@@ -106,11 +112,13 @@ def default_snapshot(
     env_from: Sequence[str] = (),
     accept_everyone: bool = False,
     workers: int | str | None = None,
+    variables: Mapping[tuple[str, ...], str] | None = None,
 ) -> Snapshot:
     """A snapshot with these URLs, or replicas of this local program, as one pool named `default`, with other listen
     addresses than the usual ones if they are given. `env` and `env_from` are the program's variables, in addition to
     the small environment of every local server. `accept_everyone` says that no client
     authenticates, wherever the gateway listens. `workers` is the number of processes.
+    `variables` names the environment variables that gave values, by place.
 
     ConfigError if one of them is no URL, no number of replicas, no address or no port.
     """
@@ -130,7 +138,7 @@ def default_snapshot(
         data["listener"] = given
     if admin_port is not None:
         data["metrics"] = {"port": admin_port}
-    return read_data(data, {}, COMMAND_LINE)
+    return read_data(data, {}, COMMAND_LINE, variables=variables)
 
 
 def read_data(
@@ -139,10 +147,11 @@ def read_data(
     source: str,
     flags: Mapping[str, Any] | None = None,
     references: References | None = None,
+    variables: Mapping[tuple[str, ...], str] | None = None,
 ) -> Snapshot:
     """Like `loads_toml`, from the parsed data of a text, with the line of each place, and with the references that were
     in its place."""
-    return _Reading(data, lines, source, references or References()).snapshot(flags or {})
+    return _Reading(data, lines, source, references or References(), variables or {}).snapshot(flags or {})
 
 
 def _syntax_problem(text: str, message: str, source: str) -> Problem:
@@ -217,9 +226,11 @@ class _Reading:
         lines: Mapping[tuple[str | int, ...], int],
         source: str,
         references: References,
+        variables: Mapping[tuple[str, ...], str],
     ) -> None:
         self._lines = lines
         self._references = references
+        self._variables: Mapping[Place, str] = {(*place,): name for place, name in variables.items()}
         self._told: list[str] = []  # paths of references without a value: no other mistake is reported there
         self._source = source
         self._problems: list[Problem] = []
@@ -253,7 +264,7 @@ class _Reading:
         for layers, wanted in ((process, True), (common, False)):
             for data, origin in ((defaults, _profile_origin(profile)), (self._data, self._file_origin(()))):
                 layers.lay(_part_of(data, of_process=wanted), origin)
-        process.lay(dict(flags), lambda _place: Origin(COMMAND_LINE))
+        process.lay(dict(flags), lambda place: Origin(self._variables.get(place, COMMAND_LINE)))
         snapshot = self._validate(Snapshot, process, ())
         self._validate(PoolDefaults, common, ())
 
@@ -316,8 +327,8 @@ class _Reading:
         places = (finding.place, *finding.others)
         in_file = [place for place in places if (origin := layers.origins.get(place)) and origin.place is not None]
         flag = layers.origins.get(finding.place)
-        if not in_file and flag is not None and flag.text == COMMAND_LINE:
-            return replace(finding, place=(*base, *finding.place)).at(FileSpec, TOML, COMMAND_LINE)
+        if not in_file and flag is not None and flag.text in (COMMAND_LINE, *self._variables.values()):
+            return replace(finding, place=(*base, *finding.place)).at(FileSpec, TOML, flag.text)
         for place in (*in_file, *places):
             # A missing or wrong inner value has its path from the nearest written enclosing value.
             around = _written(layers, place)
@@ -332,6 +343,8 @@ class _Reading:
         def origin(place: Place) -> Origin:
             line = self._line((*base, *place))
             text = self._source if line is None else f"{self._source}:{line}"
+            if self._source == COMMAND_LINE:
+                text = self._variables.get((*base, *place), text)
             reference = self._references.found.get(self._position((*base, *place)))
             return Origin(text, (*base, *place), line, reference.written if reference is not None else None)
 

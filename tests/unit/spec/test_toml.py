@@ -17,6 +17,7 @@ from mcppool.spec import (
     read_snapshot,
     render_snapshot,
 )
+from mcppool.spec.explain import settings_of
 
 POOL = '[[pools]]\nname = "a"\nendpoints = ["http://127.0.0.1:8001/mcp"]\n'
 
@@ -255,6 +256,20 @@ def test_a_bad_flag_is_not_blamed_on_the_file_that_it_overrules() -> None:
     with pytest.raises(ConfigError) as refused:
         loads_toml('listener.listen = "127.0.0.1:8"\n', "f.toml", {"listener": {"listen": "nope"}})
     assert str(refused.value).startswith('command line: listener.listen: "nope" is not an address')
+
+
+def test_a_value_of_the_environment_has_the_name_of_its_variable() -> None:
+    place, flags = ("listener", "listen"), {"listener": {"listen": "127.0.0.1:9"}}
+    names = {place: "MCPPOOL_LISTEN"}
+    snapshot = loads_toml('listener.listen = "127.0.0.1:8"\n', "f.toml", flags, names)
+    expected = {"value": "127.0.0.1:9", "origin": "MCPPOOL_LISTEN"}
+    assert settings_of(snapshot)["process"]["listener.listen"] == expected
+    snapshot = default_snapshot(["http://127.0.0.1:1/mcp"], listen="127.0.0.1:9", admin_port=1, variables=names)
+    assert settings_of(snapshot)["process"]["listener.listen"] == expected
+    assert settings_of(snapshot)["process"]["metrics.port"]["origin"] == "command line"
+    with pytest.raises(ConfigError) as refused:
+        loads_toml("", "f.toml", {"listener": {"listen": "nope"}}, names)
+    assert str(refused.value).startswith('MCPPOOL_LISTEN: listener.listen: "nope" is not an address')
 
 
 def test_default_snapshot_is_a_pool_for_a_desk() -> None:
