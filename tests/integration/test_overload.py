@@ -184,3 +184,19 @@ async def test_under_overload_those_admitted_keep_their_latency_and_refusals_tak
     # One call's time in the queue and one at work is 1 s; without limits each would take all others' time, 4 s.
     assert median(admitted) < callers / places * service / 2
     assert median(refused) < service
+
+
+async def test_a_limit_that_is_learned_grows_while_calls_take_as_long_as_ever(gateway: GatewayFactory) -> None:
+    crowd = Crowd()
+    async with FaultServer(crowd) as server:
+        front = await asyncio.to_thread(
+            gateway, pool_toml(server.url, sections=PATIENT + '[pools.limits]\nendpoint = "auto"')
+        )
+        limit = f'mcppool_endpoint_concurrency_limit{{pool="demo",endpoint="{server.url}"}}'
+        calls = [asyncio.create_task(ask(front, tool_call("read", request_id=n))) for n in range(40)]
+        await until(lambda: crowd.inside.total() == 20, "as many calls as the limit allows are there", 60)
+        assert await asyncio.to_thread(front.metric, limit) == 20
+        crowd.door.set()
+        assert {answer.status for answer in await asyncio.gather(*calls)} == {200}
+        assert crowd.most.total() <= 30
+        assert await asyncio.to_thread(front.metric, limit) > 20

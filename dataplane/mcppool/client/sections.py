@@ -394,13 +394,25 @@ class ConcurrencySection(TypedDict, total=False):
     """Maximum number of further calls that wait. A whole number from 0 to 1000000. Default: 0."""
 
 
+class EndpointConcurrencySection(TypedDict, total=False):
+    """Concurrent calls at one endpoint."""
+
+    max_concurrent: Required[int | Literal["auto"]]
+    """Maximum number of calls in flight. `auto` learns it from latencies, refusals and time-outs. In a file,
+    `endpoint = "auto"` is short for that, with a `max_queue` of 50. A whole number from 1 to 1000000, or "auto".
+    """
+
+    max_queue: int
+    """Maximum number of further calls that wait. A whole number from 0 to 1000000. Default: 0."""
+
+
 class LimitsSection(TypedDict, total=False):
     """Bounds on calls in flight. Each part that you set counts by itself."""
 
     principal: ConcurrencySection
     """For each client: its principal, or the address of a client without a credential."""
 
-    endpoint: ConcurrencySection
+    endpoint: EndpointConcurrencySection
     """For each endpoint."""
 
     pool: ConcurrencySection

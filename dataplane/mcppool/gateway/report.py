@@ -150,6 +150,7 @@ def endpoint_view(
         share=trials / all_trials if all_trials >= QUIET else None,
         rate=trials * log(2) / HALF_LIFE,
         active_requests=endpoint.active,
+        limit=endpoint.concurrency.places if endpoint.concurrency is not None else None,
         sessions=sessions.get(endpoint.key, 0),
         connections={"connected": connections.idle + len(connections.leased), dialling: connections.dialling},
         requests=stats.requests,

@@ -45,6 +45,8 @@ class EndpointView:
     rate: float = 0.0
     """Recent attempts per second."""
     active_requests: int = 0
+    limit: int | None = None
+    """Calls that it may have in flight, if that is learned."""
     sessions: int = 0
     """Sessions of clients that live there."""
     latency: float | None = None
@@ -67,6 +69,7 @@ ENDPOINT_GAUGES: Final = (
     Family("draining", "mcppool_endpoint_draining", "1 while it drains: it gets no new calls."),
     Family("weight", "mcppool_endpoint_weight", "Its configured weight."),
     Family("active_requests", "mcppool_endpoint_active_requests", "Calls in flight there."),
+    Family("limit", "mcppool_endpoint_concurrency_limit", "Calls that `limits.endpoint = auto` allows there now."),
     Family("latency", "mcppool_endpoint_latency_seconds", "Moving average of its time to an answer."),
     Family("score", "mcppool_endpoint_health_score", "Health score, 0 to 1; 0 while it is unavailable."),
 )

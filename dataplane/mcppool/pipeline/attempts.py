@@ -36,8 +36,10 @@ from mcppool.upstream.failures import (
     LimitReached,
     NoCredentials,
     RequestRejected,
+    ServerRefused,
     SessionGone,
     SessionRejected,
+    TimedOut,
     TokenRefused,
 )
 from mcppool.upstream.timeouts import within
@@ -45,6 +47,9 @@ from mcppool.upstream.timeouts import within
 if TYPE_CHECKING:
     from mcppool.pipeline.tracing.durations import CallDurations
     from mcppool.pipeline.tracing.exchanges import TracedExchange
+
+OVERLOADED = (ServerRefused, TimedOut)
+"""Signs that an endpoint has too many calls."""
 
 MAX_REJECTIONS = 3
 """Maximum number of session failovers of one call: more mean a server without sessions, not a restart."""
@@ -164,6 +169,7 @@ class Attempts:
             elif self.admission is not None:
                 place = await self.admission.at(endpoint, plan, again=former is not None)
                 started = monotonic()
+            in_flight = endpoint.active + 1
             outcome.attempts += 1
             outcome.endpoint = endpoint
             again = await reissue(call.request, plan.body, outcome.attempts) if retries and retries.sent else None
@@ -175,6 +181,8 @@ class Attempts:
             else:
                 await self.hedging.run(attempt, plan.hedge_after)
             self._answered(attempt, retries)
+            if endpoint.concurrency is not None and place is not None:
+                self._teach(attempt, endpoint, in_flight)
         except (LimitReached, NoCredentials):
             raise
         except AttemptFailed as error:
@@ -183,12 +191,22 @@ class Attempts:
                 self.durations.failed(call, plan.tool, error, monotonic() - started)
             refused = retries is not None and retries.refused > 0
             self.feedback.failed(endpoint, plan, error, started, refused_before=refused)
+            if self.admission is not None and isinstance(error, OVERLOADED):
+                self.admission.overloaded(endpoint)
             raise
         finally:
             outcome.attempt = None  # it holds the outcome: the cycle would keep the call and its body in memory
             if place is not None:
                 place.leave()
             self.picker.attempt_over(endpoint, plan)
+
+    def _teach(self, attempt: Attempt, endpoint: Endpoint, in_flight: int) -> None:
+        """Tell the limit of the endpoint how long an answer took: not an error about the request, which comes sooner,
+        nor the answer of another endpoint."""
+        outcome, call = attempt.outcome, attempt.call
+        if self.admission is not None and attempt.endpoint is endpoint and not (outcome.neutral or outcome.cut):
+            name = attempt.plan.tool or call.request.method or ""
+            self.admission.answered(endpoint, name, outcome.ended - attempt.started, in_flight)
 
     def _answered(self, attempt: Attempt, retries: Retries | None) -> None:
         """The client has its answer, or a part of one."""

@@ -135,7 +135,7 @@ class Hedging:
             if (
                 race.winner is None
                 and not tasks[0].done()
-                and self._has_room(self.picker.others((attempt.endpoint,), plan.kind, now))
+                and _has_room(self.picker.others((attempt.endpoint,), plan.kind, now))
                 and self.budget.pay(now, call.principal.key)
             ):
                 endpoint = self.picker.endpoint_for(plan, (attempt.endpoint,), now)
@@ -174,10 +174,10 @@ class Hedging:
             now = monotonic()
             lane.endpoint.latency.penalise(now - lane.started, now)
 
-    def _has_room(self, endpoints: tuple[Endpoint, ...]) -> bool:
-        """Whether one of `endpoints` has a free place for a hedge."""
-        limit = self.settings.spec.limits.endpoint
-        return any(limit is None or endpoint.active < limit.max_concurrent for endpoint in endpoints)
+
+def _has_room(endpoints: tuple[Endpoint, ...]) -> bool:
+    """Whether one of `endpoints` has a free place for a hedge."""
+    return any(endpoint.active < endpoint.places for endpoint in endpoints)
 
 
 def _in_lane(attempt: Attempt, race: _Race, endpoint: Endpoint, reissue: ReissuedRequest | None) -> Attempt:

@@ -77,7 +77,8 @@ def _leaves(section: Section, written: dict[str, Any], place: Place, path: str) 
     """The values below a section, without unset and unsupported ones."""
     for name, field in fields_of(type(section)).items():
         inner, value = f"{path}.{name}".lstrip("."), getattr(section, name)
-        if is_later(inner) or value in (None, (), {}) or name in _NOT_SETTINGS or field.snapshot_only:
+        unset = value in (None, (), {}) and written.get(name) in (None, [], {})  # None may be written as a word
+        if is_later(inner) or unset or name in _NOT_SETTINGS or field.snapshot_only:
             continue
         if field.shape.kind == "choice" and value not in available(inner, (value,)):
             continue
@@ -106,6 +107,8 @@ def _origin(layers: Layers, place: Place) -> str:
     if place in layers.origins:
         return layers.origins[place].text
     section, name = place[:-1], place[-1]
+    if section in layers.origins and isinstance(section[-1], str) and isinstance(_at(layers.values, section), str):
+        return layers.origins[section].text  # a text in place of the whole section, such as `endpoint = "auto"`
     preset = layers.origins.get((*section, "preset"))
     if preset is not None and name in SET_BY_PRESET:
         return f"preset {_at(layers.values, (*section, 'preset'))}, {preset.text}"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from math import inf
 from urllib.parse import urlsplit
 
 from mcppool.policy.circuit_breaker import CircuitBreaker
+from mcppool.policy.concurrency_limit import AdaptiveLimit
 from mcppool.policy.decaying_rate import DecayingRate
 from mcppool.policy.endpoint_health import EndpointState
 from mcppool.policy.health_score import HALF_LIFE
@@ -37,8 +39,9 @@ class Endpoint:
     """
 
     __slots__ = (
-        "active", "breakers", "catalog", "connections", "head", "health", "key", "latency", "metadata", "on_change",
-        "priority", "score", "spec", "stats", "success", "target", "wake_prober", "weight", "zone",
+        "_max_concurrent", "active", "breakers", "catalog", "concurrency", "connections", "head", "health", "key",
+        "latency", "metadata", "on_change", "priority", "score", "spec", "stats", "success", "target",
+        "wake_prober", "weight", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +72,9 @@ class Endpoint:
         self.zone = spec.zone
         self.priority = spec.priority
         self.active = 0
+        self.concurrency: AdaptiveLimit | None = None
+        """The limit that adapts, with `limits.endpoint = "auto"`."""
+        self._limit(pool)
         self.latency = PeakEwma()
         self.success = DecayingRate(HALF_LIFE)
         self.score = 1.0  # the pool renews all scores together (policy.health_score)
@@ -93,6 +99,11 @@ class Endpoint:
         """One word for people: `draining`, `unreachable`, `hung`, `joining`, `ejected`, `unhealthy`, `busy` or
         `available`."""
         return self.health.state.word
+
+    @property
+    def places(self) -> float:
+        """Number of calls that `limits.endpoint` allows in flight; infinity without a limit."""
+        return self.concurrency.places if self.concurrency is not None else self._max_concurrent
 
     @property
     def available(self) -> bool:
@@ -137,6 +148,7 @@ class Endpoint:
         self.priority = spec.priority
         self.head = RequestHead(spec, pool, self.target.authority, credentials)
         self.connections.configure(pool)
+        self._limit(pool)
         if not spec.draining:
             self.health.resume("the configuration says so")
         elif not self.draining:
@@ -173,6 +185,15 @@ class Endpoint:
         self.on_change(self, why)
         if after.lost and not before.lost:
             self.wake_prober()
+
+    def _limit(self, pool: PoolSpec) -> None:
+        limit = pool.limits.endpoint
+        adapts = limit is not None and limit.max_concurrent is None
+        self._max_concurrent = limit.max_concurrent or inf if limit is not None else inf
+        if not adapts:
+            self.concurrency = None
+        elif self.concurrency is None:
+            self.concurrency = AdaptiveLimit()
 
     def _connected(self, failure: ConnectFailed | None) -> None:
         if failure is not None:

@@ -22,6 +22,7 @@ SUMMED: Final = frozenset(
         "mcppool_pool_waiting_requests",
         "mcppool_pool_sessions",
         "mcppool_endpoint_active_requests",
+        "mcppool_endpoint_concurrency_limit",
         "mcppool_endpoint_connections",
         "mcppool_listener_connections",
         "mcppool_memory_limit_bytes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from time import monotonic
 
 import pytest
@@ -13,11 +14,12 @@ from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
 from mcppool.pipeline.admission.limits import MAX_TOOLS, Admission, has_limits, leave
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.policy.concurrency_limit import START, WINDOW
 from mcppool.policy.principal import ANONYMOUS, Principal
 from mcppool.upstream.failures import LimitReached, RateLimited
 from tests.principals import principal_of
 from tests.unit.footprint import footprint
-from tests.unit.pipeline.pools import call_of, planned, pool_of, tool_call
+from tests.unit.pipeline.pools import call_of, planned, pool_of, spec_of, tool_call
 
 
 def limits_of(pool: ServerPool) -> Admission:
@@ -238,3 +240,31 @@ async def test_of_endpoints_that_are_gone_no_places_are_kept() -> None:
     limits.endpoints_changed()
     assert await limits.at(stays, plan, again=False) is places[stays]
     assert await limits.at(gone, plan, again=False) is not places[gone]
+
+
+async def test_a_limit_that_is_learned_follows_each_endpoint() -> None:
+    pool = pool_of('[limits]\nendpoint = "auto"', "a", "b")
+    limits = limits_of(pool)
+    one, two = pool.endpoints.values()
+    assert one.places == two.places == START
+    held = [await enter(limits, pool, tool_call("read")) for _ in range(2 * int(START))]
+    waiting = asyncio.ensure_future(enter(limits, pool, tool_call("read")))
+    await asyncio.sleep(0)
+    assert limits.waiting == 1
+    for number in range(2 * WINDOW):
+        limits.answered(one, "read", 0.1, 1 if number < WINDOW else int(START))
+    assert one.places > START
+    await asyncio.wait_for(waiting, 5)
+    limits.overloaded(two)
+    assert two.places < START
+    for gates in held:
+        leave(gates)
+
+
+async def test_a_learned_limit_ends_with_its_setting() -> None:
+    pool = pool_of('[limits]\nendpoint = "auto"', "a")
+    (endpoint,) = pool.endpoints.values()
+    pool.configure(spec_of("[limits.endpoint]\nmax_concurrent = 3", "a"))
+    assert (endpoint.places, endpoint.concurrency) == (3, None)
+    pool.configure(spec_of("", "a"))
+    assert endpoint.places == inf

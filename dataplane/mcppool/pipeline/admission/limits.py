@@ -77,7 +77,7 @@ class Admission:
             else None
         )
         self._endpoint_gate = (
-            self._limiter("limits.endpoint", "endpoints", self._endpoint_capacity, self._endpoint_queue())
+            self._endpoint_limiter("endpoints", self._endpoint_capacity, self._endpoint_queue())
             if limits.endpoint
             else None
         )
@@ -121,11 +121,23 @@ class Admission:
             return None
         gate = self._places.get(endpoint)
         if gate is None:
-            gate = self._places[endpoint] = self._limiter(
-                "limits.endpoint", f"endpoint {endpoint.key}", lambda: limit.max_concurrent, limit.max_queue
+            gate = self._places[endpoint] = self._endpoint_limiter(
+                f"endpoint {endpoint.key}", lambda: int(endpoint.places), limit.max_queue
             )
         await gate.enter(self._until(plan, again=again), force=again)
         return gate
+
+    def answered(self, endpoint: Endpoint, name: str, seconds: float, in_flight: int) -> None:
+        """A call named `name` was answered; `in_flight` calls, itself included, were at the endpoint when it was
+        sent."""
+        adapts = endpoint.concurrency
+        if adapts is not None and adapts.answered(name, seconds, in_flight, monotonic()):
+            self.endpoints_changed()
+
+    def overloaded(self, endpoint: Endpoint) -> None:
+        """The endpoint refused a call, or did not answer it in time."""
+        if endpoint.concurrency is not None:
+            endpoint.concurrency.overloaded()
 
     def endpoints_changed(self) -> None:
         """Apply changes of the pool's endpoints or of their availability."""
@@ -133,12 +145,18 @@ class Admission:
             return
         self._endpoint_gate.max_queue = self._endpoint_queue()
         self._endpoint_gate.admit()
+        for gate in self._places.values():
+            gate.admit()
         present = set(self._endpoints.values())
         self._places = {e: gate for e, gate in self._places.items() if e in present or gate.inside or gate.waiting}
 
     def _endpoint_capacity(self) -> int:
         limit = self._spec.limits.endpoint
-        return limit.max_concurrent * max(1, len(self._picker.candidates)) if limit else 0
+        if limit is None:
+            return 0
+        if limit.max_concurrent is None:
+            return sum(int(endpoint.places) for endpoint in self._picker.candidates) or 1
+        return limit.max_concurrent * max(1, len(self._picker.candidates))
 
     def _endpoint_queue(self) -> int:
         limit = self._spec.limits.endpoint
@@ -185,6 +203,13 @@ class Admission:
         capacity = limit if limit is not None else general.max_concurrent if general else 0
         queue = general.max_queue if general else 0
         return self._limiter(f"limits of the tool {tool}", f"tool {tool}", lambda: capacity, queue)
+
+    def _endpoint_limiter(self, key: str, capacity: Callable[[], int], max_queue: int) -> Limiter:
+        """A limiter of places at endpoints. Each process learns its own part of a limit that adapts."""
+        limit = self._spec.limits.endpoint
+        if limit is not None and limit.max_concurrent is None:
+            return ConcurrencyLimiter("limits.endpoint", capacity, max_queue)
+        return self._limiter("limits.endpoint", key, capacity, max_queue)
 
     def _limiter(self, name: str, key: str, capacity: Callable[[], int], max_queue: int) -> Limiter:
         """A limiter of this process, or one that it shares with its peers under `key`."""

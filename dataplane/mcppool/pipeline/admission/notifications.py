@@ -86,5 +86,6 @@ class NotificationAdmission:
         """Upper bound on concurrent messages of one kind at one endpoint: the limit for calls, and half the
         connections."""
         spec = self._settings.spec
-        bounds = [limit.max_concurrent for limit in (spec.limits.pool, spec.limits.endpoint) if limit is not None]
+        limits = (spec.limits.pool, spec.limits.endpoint)
+        bounds = [limit.max_concurrent for limit in limits if limit is not None and limit.max_concurrent is not None]
         return max(1, min([spec.connection_pool.max_connections // 2, *bounds]))

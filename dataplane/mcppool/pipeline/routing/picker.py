@@ -102,8 +102,8 @@ class Picker:
             candidates = self.others((), plan.kind, now) or candidates
         if not candidates:
             raise self._outage.failure()
-        if (bound := self._settings.spec.limits.endpoint) is not None:
-            candidates = tuple(e for e in candidates if e.active < bound.max_concurrent) or candidates
+        if self._settings.spec.limits.endpoint is not None:
+            candidates = tuple(e for e in candidates if e.active < e.places) or candidates
         picked = self._strategy.pick(candidates, now, plan.key)
         return self._breakers.admit(plan, picked, candidates, now, self.pick) if picked.breakers else picked
 

@@ -315,6 +315,14 @@ def _value(shape: Shape, path: str) -> dict[str, Any]:
             }
         case "number":
             return number_schema(shape)
+        case "integer" if shape.word is not None:
+            low, high = int(shape.minimum or 0), int(shape.maximum or 0)
+            rule = f"type(self) == string ? self == '{shape.word}' : self >= {low} && self <= {high}"
+            message = f"must be from {low} to {high}, or {shape.word}"
+            return {
+                "x-kubernetes-int-or-string": True,
+                "x-kubernetes-validations": [{"rule": rule, "message": message}],
+            }
         case "integer":
             return {**integer_schema(shape), "format": "int32"}
         case "duration":

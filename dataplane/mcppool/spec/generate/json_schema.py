@@ -10,6 +10,7 @@ from mcppool.spec.availability import available, is_later, limit
 from mcppool.spec.model import Section
 from mcppool.spec.pool import EndpointSpec
 from mcppool.spec.sections.headers import HeaderValueSpec
+from mcppool.spec.sections.protection import EndpointConcurrencySpec
 from mcppool.spec.shape import FieldShape, Shape, fields_of
 from mcppool.spec.toml import FileSpec
 from mcppool.spec.values import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
@@ -54,6 +55,8 @@ def _value(shape: Shape, path: str) -> dict[str, Any]:
         case "section":
             assert shape.model is not None
             schema = _section(shape.model, path)
+            if shape.model is EndpointConcurrencySpec:  # a limit that is learned
+                return {"oneOf": [{"const": "auto"}, schema]}
             # An endpoint that is only a URL is written as a string.
             return {"oneOf": [{"type": "string"}, schema]} if shape.model in (EndpointSpec, HeaderValueSpec) else schema
         case "map":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mcppool.spec.model import Section
-from mcppool.spec.values import Duration, Flag, Integer, Size, SizeRule
+from mcppool.spec.values import CountRule, Duration, Flag, Integer, Size, SizeRule
+
+QUEUE_OF_AUTO: Final = 50
+"""`max_queue` of `limits.endpoint = "auto"`."""
 
 
 class CircuitBreakerSpec(Section):
@@ -53,13 +56,27 @@ class ConcurrencySpec(Section):
     max_queue: Integer = Field(0, ge=0, le=1_000_000, description="Maximum number of further calls that wait.")
 
 
+class EndpointConcurrencySpec(ConcurrencySpec):
+    """Concurrent calls at one endpoint."""
+
+    max_concurrent: Annotated[int | None, CountRule(1, 1_000_000, "auto")] = Field(  # type: ignore[assignment]
+        description="Maximum number of calls in flight. `auto` learns it from latencies, refusals and time-outs. In a "
+        'file, `endpoint = "auto"` is short for that, with a `max_queue` of 50.',
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_word(cls, data: Any) -> Any:
+        return {"max_concurrent": "auto", "max_queue": QUEUE_OF_AUTO} if data == "auto" else data
+
+
 class LimitsSpec(Section):
     """Bounds on calls in flight. Each part that you set counts by itself."""
 
     principal: ConcurrencySpec | None = Field(
         None, description="For each client: its principal, or the address of a client without a credential."
     )
-    endpoint: ConcurrencySpec | None = Field(None, description="For each endpoint.")
+    endpoint: EndpointConcurrencySpec | None = Field(None, description="For each endpoint.")
     pool: ConcurrencySpec | None = Field(None, description="For the whole pool.")
     tool: ConcurrencySpec | None = Field(None, description="For each tool.")
     max_answer: Size = Field(64 << 20, description="Largest answer, and largest event of a stream.")
