@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("opentelemetry.proto", reason="needs the extra `otel`: make install")
 
-from tests.integration.cached import HintServer, caching_pool
+from mcppool.observe import logs
+from mcppool.spec.sections.tracing import TracingSpec
+from tests.integration.cached import HintServer, ListeningServer, caching_pool
 from tests.integration.traced import spans, tracing
 from tests.servers.collector import Collector
-from tests.servers.faults import reset_before
+from tests.servers.faults import Exchange, reset_before
+from tests.servers.process import free_port
+from tests.waiting import until
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED = f"00-{TRACE}-{PARENT}-01"
@@ -202,11 +210,96 @@ async def test_durations_of_all_calls_are_sent_whether_sampled_or_not() -> None:
 
 
 async def test_calls_go_on_without_a_collector_and_lost_spans_are_counted() -> None:
-    from tests.servers.process import free_port
-
     section = f'[pools.tracing]\nenabled = true\nqueue = 3\nendpoint = "http://127.0.0.1:{free_port()}"\n'
     async with HintServer() as server, caching_pool(server, cache=NO_CACHE, sections=section) as client:
         for _ in range(4):
             await client.tool("read")
         assert client.pool.metrics.spans + client.pool.metrics.spans_dropped == 8
         assert client.pool.metrics.spans <= 3
+
+
+async def test_log_and_audit_lines_of_a_sampled_call_name_its_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(logs._writer, "write", logged.append)
+    audit = f'[pools.audit]\ntype = "file"\nfile = "{tmp_path / "audit.jsonl"}"\n'
+    with Collector() as collector:
+        async with (
+            HintServer() as server,
+            caching_pool(server, cache=NO_CACHE, sections=tracing(collector) + audit) as client,
+        ):
+            server.behaviour = reset_before
+            assert (await client.ask("tools/call", {"name": "write", "arguments": {}}))["error"]
+            (call,), _ = await spans(collector, 2)
+        ids = {"trace_id": call.trace_id, "span_id": call.span_id}
+        (failed,) = [line for line in map(json.loads, logged) if line["event"] == "call_failed"]
+        (audited,) = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+        for line in (failed, audited):
+            assert line.items() >= ids.items()
+        assert not [line for line in logged if "trace_id" in line and call.trace_id not in line]
+
+
+async def test_the_span_of_a_subscription_ends_when_its_stream_is_open() -> None:
+    with Collector() as collector:
+        async with ListeningServer() as server, caching_pool(server, sections=tracing(collector)) as client:
+            params = {"notifications": {"toolsListChanged": True}}
+            listening = asyncio.create_task(client.ask("subscriptions/listen", params))
+            (call,), attempts = await spans(collector, 1)
+            assert not listening.done()
+            assert (call.name, call.error, attempts) == ("subscriptions/listen", None, [])
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+        assert len(collector.spans) == 1
+        assert collector.metrics == []  # a stream is no operation with a duration
+
+
+async def test_tracing_can_begin_and_end_while_the_pool_serves() -> None:
+    with Collector() as collector:
+        async with HintServer() as server, caching_pool(server, cache=NO_CACHE) as client:
+            spec = client.pool.spec
+            traced = TracingSpec(enabled=True, endpoint=collector.url)
+            await client.tool("read")
+            client.pool.configure(spec.model_copy(update={"tracing": traced}))
+            await client.tool("read")
+            await spans(collector, 2)
+            client.pool.configure(spec)
+            await client.tool("read")
+            assert client.pool.metrics.spans == 2
+        assert len(collector.spans) == 2
+
+
+async def test_a_streamed_answer_counts_until_its_end() -> None:
+    ends = asyncio.Event()
+
+    async def stream(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        note = {"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "x"}}
+        await exchange.send(b"data: %b\n\n" % json.dumps(note).encode())
+        await ends.wait()
+        await exchange.send(b"data: %b\n\n" % json.dumps(exchange.answer()).encode())
+        exchange.close()
+
+    with Collector() as collector:
+        async with (
+            HintServer() as server,
+            caching_pool(server, cache=NO_CACHE, sections=tracing(collector)) as client,
+        ):
+            server.behaviour = stream
+            call = asyncio.create_task(client.ask("tools/call", {"name": "read", "arguments": {}}))
+            await until(lambda: calls_of(server, "read"), "the server has the call")
+            assert client.pool.metrics.spans == 0
+            ends.set()
+            assert (await call)["result"]
+            await spans(collector, 2)
+
+
+def test_without_tracing_nothing_of_it_is_loaded() -> None:
+    program = """
+import asyncio, sys
+import mcppool.gateway.gateway, mcppool.pipeline.pool.pool
+ours = ("opentelemetry", "google.protobuf", "mcppool.pipeline.tracing")
+loaded = [name for name in sys.modules if name.startswith(ours)]
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

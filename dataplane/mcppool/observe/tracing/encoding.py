@@ -51,8 +51,8 @@ def trace_request(spans: Iterable[Span], source: Resource) -> bytes:
     ).SerializeToString()
 
 
-def metrics_request(pools: Sequence[PoolDurations], source: Resource) -> bytes:
-    """The request that sends the durations of `pools`: sums since their beginning."""
+def metrics_request(pools: Sequence[PoolDurations], source: Resource) -> bytes | None:
+    """The request that sends the durations of `pools`: sums since their beginning. None if there are none yet."""
     now = time_ns()
     found = []
     for attribute, name, text in _FAMILIES:
@@ -62,6 +62,8 @@ def metrics_request(pools: Sequence[PoolDurations], source: Resource) -> bytes:
                 data_points=points, aggregation_temporality=metrics.AGGREGATION_TEMPORALITY_CUMULATIVE
             )
             found.append(metrics.Metric(name=name, description=text, unit="s", histogram=histogram))
+    if not found:
+        return None
     scope = metrics.ScopeMetrics(scope=_SCOPE, metrics=found)
     return ExportMetricsServiceRequest(
         resource_metrics=[metrics.ResourceMetrics(resource=source, scope_metrics=[scope])]

@@ -46,8 +46,8 @@ class OtlpExporter:
 
     def durations(self, pools: Sequence[PoolDurations]) -> None:
         """See `sender.Exporter`."""
-        if self._metrics is not None:
-            self._post(self._metrics, metrics_request(pools, self._resource))
+        if self._metrics is not None and (request := metrics_request(pools, self._resource)) is not None:
+            self._post(self._metrics, request)
 
     def close(self) -> None:
         """See `sender.Exporter`."""
