@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mcppool.cli import (
     adapter,
+    advise,
     call,
     check,
     completion,
@@ -23,7 +24,8 @@ from mcppool.cli.parsing import Parser
 from mcppool.version import __version__
 
 COMMANDS = (
-    serve, init, tools, resources, prompts, call, ping, check, status, config, keys, pin, schema, completion, adapter,
+    serve, init, tools, resources, prompts, call, ping, check, status, advise, config, keys, pin, schema, completion,
+    adapter,
 )  # fmt: skip
 
 

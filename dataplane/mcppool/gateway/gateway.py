@@ -28,6 +28,7 @@ from mcppool.gateway.report import answering, component_health, memory_health, p
 from mcppool.gateway.router import Router
 from mcppool.gateway.sealing_keys import SealingKeys
 from mcppool.gateway.worker_setup import WorkerSetup
+from mcppool.gateway.workload import workload_body
 from mcppool.observe import logs
 from mcppool.observe.history.history import History
 from mcppool.observe.history.slots import GatewaySlot
@@ -304,6 +305,10 @@ class Gateway:
     def pool_views(self) -> list[PoolView]:
         """Each pool at this moment."""
         return [pool_view(pool) for pool in self.pools.values()]
+
+    def workload(self) -> dict[str, Any]:
+        """By pool, facts about its tools and its sampled calls."""
+        return {name: workload_body(pool) for name, pool in self.pools.items()}
 
     def pages(self) -> OwnPages:
         """The pages of the admin port. Loads many modules."""

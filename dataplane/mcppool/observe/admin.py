@@ -18,6 +18,7 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 import mcppool
+from mcppool.advise.rules import advice_body
 from mcppool.observe import exposition
 from mcppool.observe.admin_access import AdminAccess, is_stranger
 from mcppool.observe.logs import get_logger
@@ -78,6 +79,7 @@ class AdminServer:
         app.router.add_get("/status.json", self._status)
         app.router.add_get("/history.json", self._history)
         app.router.add_get("/slots.json", self._slots)
+        app.router.add_get("/advice.json", self._advice)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/health", self._health)
@@ -152,6 +154,12 @@ class AdminServer:
         """The history as other gateways add it up."""
         slots = [*self._pages.past.slots(_after(request))]
         return _json(msgspec.to_builtins({"instance": self._instance, "slots": slots}))
+
+    async def _advice(self, _: web.Request) -> web.Response:
+        pages = self._pages
+        settings, workload = await pages.settings(), await pages.workload()
+        status, history = await pages.status({}), await told(pages.past, None, True, [])
+        return _json(advice_body(settings, status, history, workload))
 
     async def _status_page(self, _: web.Request) -> web.Response:
         return web.Response(body=self._page.body, content_type="text/html", charset="utf-8", headers=self._page.headers)

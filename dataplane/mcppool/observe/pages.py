@@ -65,6 +65,10 @@ class AdminSource(Protocol):
         """The last ten minutes."""
         ...
 
+    def workload(self) -> Body:
+        """By pool, facts about its tools and its sampled calls, for advice."""
+        ...
+
 
 class AdminPages(Protocol):
     """The content of the pages. The methods are those of `AdminSource`, and may ask other processes."""
@@ -125,6 +129,10 @@ class AdminPages(Protocol):
 
     async def config_changes(self) -> list[Body]:
         """The configurations that were in force, and the refused ones."""
+        ...
+
+    async def workload(self) -> Body:
+        """See `AdminSource`."""
         ...
 
     async def families(self) -> Iterable[Metric] | None:
@@ -205,6 +213,10 @@ class OwnPages:
     async def config_changes(self) -> list[Body]:
         """See `AdminPages`."""
         return config_changes_body(self._source.config_changes())
+
+    async def workload(self) -> Body:
+        """See `AdminPages`."""
+        return self._source.workload()
 
     async def families(self) -> Iterable[Metric] | None:
         """See `AdminPages`."""

@@ -31,6 +31,7 @@ from mcppool.pipeline.sessions.sealed_ids import Sessions
 from mcppool.pipeline.sessions.session import Session
 from mcppool.pipeline.settings import Settings
 from mcppool.pipeline.subscriptions.hub import SubscriptionHub
+from mcppool.pipeline.workload import WorkloadSample
 from mcppool.policy.access_rules import AccessRules
 from mcppool.upstream.failures import AttemptFailed, AuditFull, NoCredentials, SessionGone, UpstreamAuth
 from mcppool.upstream.timeouts import within
@@ -53,6 +54,7 @@ class Pipeline:
     attempts: Attempts
     access: AccessControl
     access_log: AccessLog
+    workload: WorkloadSample
     caching: Caching | None = None
     on_behalf: OnBehalf | None = None
 
@@ -135,6 +137,8 @@ class Pipeline:
 
     async def _steps(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
         """The steps after the plan, up to the answer."""
+        if self.workload.left and plan.tool is not None and plan.kept is None and call.request.id is not None:
+            self.workload.begin(call, plan, outcome)
         try:
             if plan.refusal is not None:
                 status = 400 if call.era is Era.MODERN else 200

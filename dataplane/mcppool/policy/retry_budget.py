@@ -19,7 +19,7 @@ class RetryBudget:
 
     __slots__ = (
         "_by_client", "_client", "_epoch", "_min", "_percent", "_retries", "_share", "_shared_until", "_started",
-        "_total_retries", "_total_started",
+        "_total_retries", "_total_started", "empty",
     )  # fmt: skip
 
     def __init__(self, percent: int, min_per_second: int, share: int = 100) -> None:
@@ -34,6 +34,7 @@ class RetryBudget:
         self._retries = [0] * SLOTS
         self._total_started = 0
         self._total_retries = 0
+        self.empty = 0
 
     def configure(self, percent: int, min_per_second: int, share: int = 100) -> None:
         """Apply changed limits and keep the counts."""
@@ -56,6 +57,7 @@ class RetryBudget:
         """Whether the budget pays for one more retry of `client`."""
         self._advance(now)
         if self._total_retries >= self.allowed:
+            self.empty += 1
             return False
         if now >= self._shared_until:
             return True

@@ -85,6 +85,22 @@ def merged_status(pages: Bodies) -> Body:
     }
 
 
+def merged_workload(pages: Bodies) -> Body:
+    """The sums of the counts of each pool and tool; what one process finds of a tool, another finds, too."""
+    found: Body = {}
+    for page in pages:
+        for name, pool in page.items():
+            into = found.setdefault(name, {"budgetEmpty": 0, "serverSessions": False, "tools": {}})
+            into["budgetEmpty"] += pool["budgetEmpty"]
+            into["serverSessions"] = into["serverSessions"] or pool["serverSessions"]
+            for tool, counts in pool["tools"].items():
+                known = into["tools"].setdefault(tool, {})
+                for key, value in counts.items():
+                    number = isinstance(value, int | float) and not isinstance(value, bool)
+                    known[key] = known.get(key, 0) + value if number else value
+    return found
+
+
 def _by_name(pages: Bodies) -> dict[str, list[Body]]:
     found: dict[str, list[Body]] = {}
     for page in pages:

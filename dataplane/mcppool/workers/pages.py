@@ -14,7 +14,14 @@ from mcppool.observe.history.history import History
 from mcppool.observe.status_json import Body, config_body, health_body, health_times, rfc3339
 from mcppool.observe.views import ComponentHealth, ConfigView, Status
 from mcppool.workers.merged_metrics import as_metrics, merged
-from mcppool.workers.merged_status import merged_config, merged_health, merged_load, merged_ready, merged_status
+from mcppool.workers.merged_status import (
+    merged_config,
+    merged_health,
+    merged_load,
+    merged_ready,
+    merged_status,
+    merged_workload,
+)
 from mcppool.workers.supervisor import Supervisor
 
 PATIENCE: Final = 2.0
@@ -108,6 +115,10 @@ class AllPages:
         """See `AdminPages`."""
         pages: list[list[Body]] = await self._pages("configurations")
         return pages[0] if pages else []
+
+    async def workload(self) -> Body:
+        """See `AdminPages`."""
+        return merged_workload(await self._pages("workload"))
 
     async def families(self) -> Iterable[Metric] | None:
         """See `AdminPages`."""

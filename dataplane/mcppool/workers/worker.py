@@ -186,5 +186,6 @@ class Worker:
             "keys": pages.public_keys,
             "load": pages.load,
             "configurations": pages.config_changes,
+            "workload": pages.workload,
         }
         return await simple[name]()

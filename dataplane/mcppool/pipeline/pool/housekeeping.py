@@ -99,6 +99,7 @@ class Housekeeping:
             self._scores_due = now + SCORE_EVERY
             renew_scores(self.endpoints.values(), now)
         self.sessions.sweep(now)
+        self.pipeline.workload.refill(now)
         if self.pipeline.caching is not None:
             self.pipeline.caching.sweep(now)
         self._let_go(now)

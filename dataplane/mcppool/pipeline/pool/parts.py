@@ -54,6 +54,7 @@ from mcppool.pipeline.subscriptions.filter import TOOLS_CHANGED
 from mcppool.pipeline.subscriptions.hub import SubscriptionHub
 from mcppool.pipeline.tool_pins import PinnedTools
 from mcppool.pipeline.usual_latencies import UsualLatencies
+from mcppool.pipeline.workload import WorkloadSample
 from mcppool.policy.call_record import CallRecord
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.policy.refusal_budget import RefusalBudget
@@ -178,11 +179,12 @@ class PoolParts:
             settings, self.endpoints, picker, self.outage, self.failover, self.probers,
             self.memory.account("streams"), self.rng,
         )  # fmt: skip
+        self.workload = WorkloadSample(settings)
         self.pipeline = Pipeline(
             settings, self.pins, self.sessions, self.failover,
             LocalReplies(settings, picker, self.outage, self.warm),
             get_streams, self.hub, self.notifications, self.attempts, self.access, self.access_log,
-            self._make_caching(),
+            self.workload, self._make_caching(),
         )  # fmt: skip
 
     def _start_servers(self, sole_client: Mapping[str, str] | None) -> LocalServers:

@@ -1,0 +1,1 @@
+"""Advice on the configuration of a pool, from the figures of a running gateway."""

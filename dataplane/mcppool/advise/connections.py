@@ -1,0 +1,60 @@
+"""`connection_pool`: the floor and the ceiling of connections to one endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from mcppool.advise.advice import Advice, ProposedChange
+from mcppool.advise.facts import PoolFacts
+
+ENOUGH_SECONDS: Final = 120.0
+"""Seconds of figures below which nothing is said."""
+
+FULL: Final = 0.8
+"""Share of the ceiling from which it is taken for the reason why calls wait."""
+
+IDLE: Final = 4
+"""The floor is too high if at most one part in so many was in use."""
+
+FEW: Final = 20
+"""Open connections of a pool that are too few to matter."""
+
+CEILING, FLOOR = "connection_pool.max_connections", "connection_pool.min_connections"
+
+
+def connections(facts: PoolFacts) -> Iterator[Advice]:
+    """Advice on the ceiling if calls wait for connections, and on the floor if it is far from the usual need."""
+    endpoints = sum(endpoint.available for endpoint in facts.endpoints)
+    ceiling, floor = facts.number(CEILING), facts.number(FLOOR)
+    if not endpoints or ceiling is None or floor is None or facts.covered < ENOUGH_SECONDS:
+        return
+    peak = -(-max(facts.in_flight, default=0) // endpoints)
+    usual = -(-facts.usual(facts.in_flight, 0.9) // endpoints)
+    waiting = max(facts.waiting, default=0)
+    figures: dict[str, float | str] = {
+        "calls in flight for each endpoint, at most": peak,
+        "in nine of ten slots": usual,
+    }
+    if waiting and peak >= FULL * ceiling:
+        wanted = -(-(max(facts.in_flight) + waiting) // endpoints)
+        yield Advice(
+            facts.name, "connections.ceiling", (ProposedChange(CEILING, int(ceiling), 2 * wanted),),
+            "Calls wait for a connection while every connection is in use.",
+            {**figures, "calls that waited, at most": waiting},
+            "Calls no longer wait for a connection.",
+            "Can each server handle so many calls at a time?",
+        )  # fmt: skip
+    elif usual > floor:
+        yield Advice(
+            facts.name, "connections.floor", (ProposedChange(FLOOR, int(floor), min(usual, int(ceiling))),),
+            "More connections are usually in use than stay open, so that calls open connections again and again.",
+            figures, "Fewer calls wait until a connection is open.",
+        )  # fmt: skip
+    elif floor * endpoints >= FEW and peak * IDLE <= floor:
+        yield Advice(
+            facts.name, "connections.floor", (ProposedChange(FLOOR, int(floor), max(1, 2 * peak)),),
+            "Many more connections stay open than are ever in use.",
+            {**figures, "connections that stay open": int(floor) * endpoints},
+            f"{(int(floor) - max(1, 2 * peak)) * endpoints} fewer idle connections at the servers.",
+        )  # fmt: skip

@@ -1,0 +1,113 @@
+"""Advice as a diff of a file: it applies, the result is a valid file with the proposed values, each change has its
+reason."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcppool.cli.advice_diff import diff
+from mcppool.spec import loads_toml
+
+FILE = """profile = "production"
+
+[timeouts]
+request = "1m"
+
+[[pools]]
+name = "one"
+endpoints = ["http://a/mcp", "http://b/mcp"]
+load_balancer.strategy = "round_robin"  # as ever
+
+  [pools.connection_pool]
+  max_connections = 10
+  min_connections = 5
+
+  [pools.tools."find.all"]
+  cache_ttl = "5m"
+
+[[pools]]
+name = "two"
+endpoints = ["http://c/mcp"]
+cache = {type = "none"}
+"""
+
+
+def piece(pool: str, *changes: tuple[str, Any]) -> dict[str, Any]:
+    return {
+        "pool": pool, "why": "It is so.", "check": "Is it?",
+        "changes": [{"key": key, "now": None, "proposed": value} for key, value in changes],
+    }  # fmt: skip
+
+
+def toml(value: Any) -> str:
+    return json.dumps(value)
+
+
+def at(part: Any, key: str) -> Any:
+    """The value at a path."""
+    for name in re.findall(r'"[^"]+"|[^.]+', key):
+        part = part[name.strip('"')] if isinstance(part, dict) else getattr(part, name)
+    return part
+
+
+def patched(folder: Path, *advice: dict[str, Any]) -> str:
+    """The file after `patch`."""
+    file = folder / "pools.toml"
+    file.write_text(FILE)
+    (folder / "changes").write_text(diff(FILE, "pools.toml", advice))
+    program = shutil.which("patch")
+    if program is None:
+        pytest.skip("patch is missing; install Debian's patch")
+    subprocess.run([program, "--quiet", str(file), str(folder / "changes")], check=True)
+    return file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("load_balancer.strategy", "response_time_based"),
+        ("connection_pool.max_connections", 120),
+        ("connection_pool.health_check_interval", "9s"),
+        ('tools."find.all".idempotent', True),
+        ("tools.other.cache_ttl", "1m"),
+        ("retry_policy.budget_percent", 39),
+        ("timeouts.request", "10s"),
+    ],
+)
+def test_a_proposal_is_put_where_its_key_belongs(tmp_path: Path, key: str, value: Any) -> None:
+    text = patched(tmp_path, piece("one", (key, value)))
+    alone = f'[[pools]]\nname = "x"\nendpoints = ["http://a/mcp"]\n{key} = {toml(value)}\n'
+    assert at(loads_toml(text).pools[0], key) == at(loads_toml(alone).pools[0], key)
+    assert "# advice: It is so. Is it?" in text
+    assert loads_toml(text).pools[1] == loads_toml(FILE).pools[1], "the other pool stays as it is"
+
+
+def test_a_replaced_line_stays_as_a_comment_and_a_removed_key_too(tmp_path: Path) -> None:
+    text = patched(
+        tmp_path,
+        piece("one", ("load_balancer.strategy", "least_connections")),
+        piece("one", ('tools."find.all".cache_ttl', None)),
+    )
+    pool = loads_toml(text).pools[0]
+    assert pool.load_balancer.strategy == "least_connections"
+    assert '# load_balancer.strategy = "round_robin"  # as ever' in text
+    assert pool.tools["find.all"].cache_ttl is None
+    assert '# cache_ttl = "5m"' in text
+
+
+def test_a_change_that_no_line_can_make_is_a_comment(tmp_path: Path) -> None:
+    text = patched(tmp_path, piece("two", ("cache.type", "memory"), ("endpoints", 4)))
+    assert loads_toml(text).pools == loads_toml(FILE).pools
+    assert '# advice: cache.type: "memory"' in text
+    assert "# advice: endpoints: 4" in text
+
+
+def test_no_advice_is_no_difference() -> None:
+    assert diff(FILE, "pools.toml", []) == ""
