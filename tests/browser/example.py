@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import exp, sin
+from typing import Any
 
 from mcppool.observe.admin import AdminServer
 from mcppool.observe.history.history import SLOTS, History
@@ -192,6 +193,9 @@ class ExampleGateway:
 
     def public_keys(self) -> Sequence[Mapping[str, object]]:
         return []
+
+    def workload(self) -> dict[str, Any]:
+        return {}
 
     def pool_views(self) -> Sequence[PoolView]:
         return [self._view(SLOTS)]

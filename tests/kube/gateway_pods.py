@@ -69,6 +69,9 @@ class GatewayPod:
         """Nothing is wrong, unless no server answers."""
         return {"pool search": ComponentHealth("unhealthy", "none of 1 endpoints can be reached")} if self.alone else {}
 
+    def workload(self) -> dict[str, Any]:
+        return {}
+
     def pool_views(self) -> list[PoolView]:
         """The content of `/load`."""
         endpoints = tuple(EndpointView(url, True, sessions=number) for url, number in self.sessions.items())

@@ -81,6 +81,9 @@ class Gateway:
     def settings(self) -> dict[str, object]:
         return {"process": {"listener.listen": {"value": "127.0.0.1:8080", "origin": "default"}}, "pools": {}}
 
+    def workload(self) -> dict[str, Any]:
+        return {}
+
     def pool_views(self) -> list[PoolView]:
         return self.pools
 

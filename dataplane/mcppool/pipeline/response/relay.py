@@ -94,8 +94,8 @@ def _must_be_whole(attempt: Attempt) -> bool:
     """Whether the gateway must read or rewrite something in the body: an id, a session, the cursor of a list, a task, a
     cacheable answer."""
     method = attempt.call.request.method or ""
-    if attempt.reissue is not None or attempt.outcome.taker is not None:
-        return True
+    if attempt.reissue is not None or (attempt.plan.kept is not None and attempt.outcome.taker is not None):
+        return True  # a taker that only looks, for the workload, does without an answer in parts
     return method == "initialize" or method.endswith("/list") or method in tasks.METHODS
 
 
