@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from mcppool.spec.file_spec import FileSpec
 from mcppool.spec.generate.json_schema import written_default
 from mcppool.spec.shape import fields_of
-from mcppool.spec.toml import FileSpec
 from mcppool.spec.values import format_size
 from tests.requirements import ROOT
 

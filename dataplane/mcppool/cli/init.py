@@ -117,7 +117,7 @@ def _write(args: argparse.Namespace, *, asking: bool) -> int:
 
 def _check(answers: Answers) -> None:
     """Raise ConfigError if the answers cannot be a configuration."""
-    from mcppool.spec.toml import read_data
+    from mcppool.spec.file_reader import read_data
 
     servers = {"command": list(answers.command)} if answers.command else {"endpoints": list(answers.urls)}
     data = {"listener": {"listen": answers.listen}, "metrics": {"port": answers.admin_port}}

@@ -8,7 +8,7 @@ from typing import Any
 
 from mcppool.discovery.zone import ZONE_VARIABLE, own_zone
 from mcppool.spec import ConfigError, PoolSpec, Problem, Snapshot, load_toml
-from mcppool.spec.toml import read_data
+from mcppool.spec.file_reader import read_data
 
 SOURCE = "mcppool.Pool"
 

@@ -6,9 +6,9 @@ import pytest
 
 from mcppool.spec import ConfigError, availability, loads_toml
 from mcppool.spec.availability import LATER
+from mcppool.spec.file_spec import FileSpec
 from mcppool.spec.resource import ResourceSpec
 from mcppool.spec.shape import Shape, fields_of
-from mcppool.spec.toml import FileSpec
 
 POOL = '[[pools]]\nname = "a"\nendpoints = ["http://127.0.0.1:8001/mcp"]\n'
 

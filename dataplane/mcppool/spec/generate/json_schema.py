@@ -7,12 +7,12 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from mcppool.spec.availability import available, is_later, limit
+from mcppool.spec.file_spec import FileSpec
 from mcppool.spec.model import Section
 from mcppool.spec.pool import EndpointSpec
 from mcppool.spec.sections.headers import HeaderValueSpec
 from mcppool.spec.sections.protection import EndpointConcurrencySpec
 from mcppool.spec.shape import FieldShape, Shape, fields_of
-from mcppool.spec.toml import FileSpec
 from mcppool.spec.values import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
 
 _REFERENCE: Final = r"\$\{"
