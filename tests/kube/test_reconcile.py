@@ -39,6 +39,7 @@ CHILDREN = [
     (ROLE, GATEWAY),
     (ROLE_BINDING, GATEWAY),
     (SERVICE, GATEWAY),
+    (SERVICE, "search-mcp-admin"),
     (DISRUPTION_BUDGET, GATEWAY),
     (DEPLOYMENT, GATEWAY),
 ]

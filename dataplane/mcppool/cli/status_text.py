@@ -296,13 +296,18 @@ def _facts(pool: Body) -> list[str]:
 
 
 def _gateways(feed: Body) -> list[Sequence[object]]:
-    """The gateways that the feed shows together."""
-    return [
-        (line["address"], line["overall"], f"{line['callsPerSecond']:.1f}", line["hash"] or "-")
-        if line["answers"]
-        else (line["address"], f"silent: {line['why']}", "-", "-")
-        for line in feed.get("gateways", ())
-    ]
+    """The gateways that the feed shows together; none if it is one."""
+    lines = feed.get("gateways", ())
+    return (
+        []
+        if len(lines) < 2
+        else [
+            (line["address"], line["overall"], f"{line['callsPerSecond']:.1f}", line["hash"] or "-")
+            if line["answers"]
+            else (line["address"], f"silent: {line['why']}", "-", "-")
+            for line in lines
+        ]
+    )
 
 
 def _zone(feed: Body) -> str:

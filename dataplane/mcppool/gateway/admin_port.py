@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mcppool.observe.admin import AdminServer
     from mcppool.observe.other_gateways import Merge, OtherGateways
     from mcppool.observe.pages import AdminPages
-    from mcppool.spec.sections.process import MetricsSpec
 
 LOOK_EVERY = 1.0  # seconds between two looks at the files of the certificate
 
@@ -45,8 +44,10 @@ class AdminPort:
         await self._server.stop()
 
 
-async def open_admin_port(snapshot: Snapshot, pages: Callable[[], AdminPages], merge: Merge | None = None) -> AdminPort:
-    """Open the admin port of a configuration. With `merge`, its pages may show all gateways of the pools.
+async def open_admin_port(
+    snapshot: Snapshot, pages: Callable[[], AdminPages], gateways: Callable[[], Sequence[str]], merge: Merge | None
+) -> AdminPort:
+    """Open the admin port of a configuration. With `merge`, its pages may show all of `gateways` (their addresses).
 
     Raises OSError if the port is taken, ConfigError for a bad certificate.
 
@@ -65,9 +66,7 @@ async def open_admin_port(snapshot: Snapshot, pages: Callable[[], AdminPages], m
         BearerToken(admin.token_file) if admin.token_file else None,
         certificate=requires_certificates(tls),
     )
-    others = None
-    if merge is not None and admin.gateways:
-        others = partial(_other_gateways, admin, merge)
+    others = partial(_other_gateways, gateways, merge, admin.token_file) if merge is not None else None
     server = AdminServer(listen_hosts(admin.host, in_pod=is_in_pod(snapshot)), admin.port, pages(), door, others)
     # The handshake asks for a certificate; each page decides whether it is required.
     own = Certificate(admin_tls(tls), "metrics.tls") if tls is not None else None
@@ -75,10 +74,12 @@ async def open_admin_port(snapshot: Snapshot, pages: Callable[[], AdminPages], m
     return AdminPort(server, own)
 
 
-def _other_gateways(admin: MetricsSpec, merge: Merge, instance: str) -> OtherGateways:
+def _other_gateways(
+    addresses: Callable[[], Sequence[str]], merge: Merge, token_file: str | None, instance: str
+) -> OtherGateways:
     from mcppool.observe.other_gateways import OtherGateways
 
-    return OtherGateways(admin.gateways, merge, instance, admin.token_file)
+    return OtherGateways(addresses, merge, instance, token_file)
 
 
 def load_admin_modules() -> None:

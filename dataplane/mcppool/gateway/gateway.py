@@ -119,7 +119,7 @@ class Gateway:
         else:
             await self._listener.start_on(worker.sockets, certificate)
         if snapshot.metrics.enabled and worker is None:
-            self._admin = await open_admin_port(snapshot, self.pages, self.merge_gateways)
+            self._admin = await open_admin_port(snapshot, self.pages, self._other_gateways, self.merge_gateways)
         self._memory_watch.start()
         if snapshot.metrics.enabled:
             self._history_keeper = HistoryKeeper(
@@ -266,6 +266,10 @@ class Gateway:
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 
+    def _other_gateways(self) -> Sequence[str]:
+        """Their addresses, as the configuration in force has them."""
+        return self.snapshot.metrics.gateways if self.snapshot is not None else ()
+
     # --- AdminSource ---------------------------------------------------------------------------------------------
 
     def ready(self) -> Mapping[str, str]:
@@ -333,7 +337,7 @@ def _fixed_at_start(old: Snapshot, new: Snapshot) -> list[Problem]:
     ]
     problems += [
         Problem(f"metrics.{name}", "cannot change while the gateway serves; restart it", getattr(new.metrics, name))
-        for name in ("enabled", "host", "port", "prometheus_enabled", "allowed_hosts", "token_file", "tls", "gateways")
+        for name in ("enabled", "host", "port", "prometheus_enabled", "allowed_hosts", "token_file", "tls")
         if getattr(old.metrics, name) != getattr(new.metrics, name)
     ]
     if old.gateway.zone != new.gateway.zone:

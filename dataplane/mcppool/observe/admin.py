@@ -137,8 +137,9 @@ class AdminServer:
 
     async def _status(self, request: web.Request) -> web.Response:
         body = {**await self._pages.status(await self._components()), "instance": self._instance}
-        if self._others is not None and _of_all(request):
-            return _json(await self._others.status(body))
+        others = self._asked_for(request)
+        if others is not None:
+            return _json(await others.status(body))
         return _json({**body, "problems": problems(body)})
 
     async def _history(self, request: web.Request) -> web.Response:
@@ -146,9 +147,15 @@ class AdminServer:
         if series not in ("all", "none"):
             raise web.HTTPBadRequest(text="series is neither all nor none")
         past = self._pages.past
-        if self._others is not None and _of_all(request):
-            past = await self._others.history(list(past.slots()))
+        others = self._asked_for(request)
+        if others is not None:
+            past = await others.history(list(past.slots()))
         return _json(await told(past, after, series == "all", await self._pages.config_changes()))
+
+    def _asked_for(self, request: web.Request) -> OtherGateways | None:
+        """The other gateways, if the page is to show all and there are others."""
+        others = self._others
+        return others if others is not None and others.configured and request.query.get("gateways") == "all" else None
 
     async def _slots(self, request: web.Request) -> web.Response:
         """The history as other gateways add it up."""
@@ -215,11 +222,6 @@ def _json(body: Mapping[str, object], status: int = 200, headers: Mapping[str, s
         content_type="application/json",
         headers={hdrs.CACHE_CONTROL: "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})},
     )
-
-
-def _of_all(request: web.Request) -> bool:
-    """Whether a page is to show all gateways, and not only this one."""
-    return request.query.get("gateways") == "all"
 
 
 def _after(request: web.Request) -> int | None:

@@ -41,17 +41,25 @@ class Address:
 
 
 class OtherGateways:
-    """The gateways at `urls`; every address of a host name is one. The own one may be among them: `instance` tells it.
-    `merge` makes one status page of several."""
+    """The gateways at the addresses that `urls` gives. Every address of a host name is one; the own one may be among
+    them, and `instance` tells it. `merge` makes one status page of several."""
 
-    def __init__(self, urls: Sequence[str], merge: Merge, instance: str, token_file: str | None = None) -> None:
+    def __init__(
+        self, urls: Callable[[], Sequence[str]], merge: Merge, instance: str, token_file: str | None = None
+    ) -> None:
         self._urls = urls
         self._merge = merge
         self._instance = instance
         self._token_file = token_file
         self._history = History()
+        self._mine: set[str] = set()  # addresses of this gateway
         self._taken: dict[str, int] = {}  # by instance: the newest slot that the history has
         self._asked: dict[str, int] = {}  # by address: the newest slot that came from there
+
+    @property
+    def configured(self) -> bool:
+        """Whether there are addresses."""
+        return bool(self._urls())
 
     async def status(self, own: Body) -> Body:
         """The status page of all. `own` is that of this gateway. `gateways` tells about each one."""
@@ -76,7 +84,7 @@ class OtherGateways:
         """The history of all. `own` are the slots of this gateway."""
         self._take(self._instance, own)
         for address, page in await self._ask(lambda address: f"/slots.json?after={self._asked.get(address, 0)}"):
-            if isinstance(page, str) or page.get("instance") == self._instance:
+            if isinstance(page, str):
                 continue
             try:
                 slots = msgspec.convert(page["slots"], list[GatewaySlot])
@@ -112,14 +120,19 @@ class OtherGateways:
                 pass  # the answers tell
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE), headers=headers) as session:
             answers = await asyncio.gather(*(_answer(session, address, path(address.url)) for address in addresses))
-        return [*found, *zip((address.url for address in addresses), answers, strict=True)]
+        for address, answer in zip(addresses, answers, strict=True):
+            if isinstance(answer, dict) and answer["instance"] == self._instance:
+                self._mine.add(address.url)
+            else:
+                found.append((address.url, answer))
+        return found
 
     async def _addresses(self) -> tuple[list[Address], list[tuple[str, Body | str]]]:
         """The gateways, and the host names without an address."""
         addresses: dict[str, Address] = {}
         failed: list[tuple[str, Body | str]] = []
         loop = asyncio.get_running_loop()
-        for url in self._urls:
+        for url in self._urls():
             parts = urlsplit(url)
             port = parts.port or (443 if parts.scheme == "https" else 80)
             if parts.scheme == "https":  # the certificate has the name
@@ -133,7 +146,8 @@ class OtherGateways:
             for *_, pair in infos:
                 host = f"[{pair[0]}]" if ":" in str(pair[0]) else pair[0]
                 addresses.setdefault(f"http://{host}:{port}", Address(f"http://{host}:{port}", parts.netloc))
-        return list(addresses.values())[:MAX_GATEWAYS], failed
+        others = [address for url, address in addresses.items() if url not in self._mine]
+        return others[:MAX_GATEWAYS], failed
 
 
 def _line(address: str, page: Body) -> Body:

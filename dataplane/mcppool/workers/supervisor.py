@@ -168,7 +168,9 @@ class Supervisor:
             if place.worker is None or not await place.worker.begins():
                 raise StartFailed(place.worker.problems if place.worker is not None else [])
         if self.snapshot.metrics.enabled:
-            self._admin = await open_admin_port(self.snapshot, pages, merged_gateways)
+            self._admin = await open_admin_port(
+                self.snapshot, pages, lambda: self.snapshot.metrics.gateways, merged_gateways
+            )
         log.event("serving", listen=with_port(*self.address), admin_port=self.admin_port, workers=self.count)
 
     async def stop(self) -> None:

@@ -51,6 +51,11 @@ class Owner:
         return f"{self.name}-mcp-gateway"
 
     @property
+    def admin_name(self) -> str:
+        """Name of the headless Service by which the gateways find each other's admin port."""
+        return f"{self.name}-mcp-admin"
+
+    @property
     def server_name(self) -> str:
         """Name of the Deployment of managed servers, and of the objects that belong to it."""
         return f"{self.name}-mcp-server"

@@ -129,6 +129,8 @@ def next_snapshot(
     A new leader's term begins, for a pool, with its first change: gateways need not read an unchanged snapshot again.
     """
 
+    admin_host = f"{resource.name}-mcp-admin.{resource.namespace}.svc"
+
     def render(term: int, generation: int) -> Published:
         snapshot = Snapshot(
             term=term,
@@ -142,7 +144,12 @@ def next_snapshot(
                 tls=resource.gateway.tls,
                 external_url=resource.gateway.external_url,
             ),
-            metrics=MetricsSpec(host="0.0.0.0", port=ADMIN_PORT, allowed_hosts=service_names(resource)),  # noqa: S104
+            metrics=MetricsSpec(
+                host="0.0.0.0",  # noqa: S104
+                port=ADMIN_PORT,
+                allowed_hosts=(*service_names(resource), admin_host),
+                gateways=(f"http://{admin_host}:{ADMIN_PORT}",),
+            ),
             logging=LoggingSpec(format="json"),
             limits=resource.limits,
         )

@@ -11,7 +11,8 @@ from mcppool_operator.resources import NETWORK_POLICY
 
 
 def network_policy(owner: Owner, wanted: NetworkPolicySpec, operator_namespace: str) -> dict[str, Any]:
-    """Return the NetworkPolicy: clients to the MCP port; the operator, and Prometheus, to the admin port.
+    """Return the NetworkPolicy: clients to the MCP port; the operator, Prometheus and the other gateways
+    to the admin port.
 
     It does not limit connections from gateways: their servers may be anywhere, and may change while the policy would
     not.
@@ -25,7 +26,7 @@ def network_policy(owner: Owner, wanted: NetworkPolicySpec, operator_namespace: 
         clients["from"] = [_peer(peer) for peer in wanted.clients]
     admin = {
         "ports": [{"port": ADMIN_PORT, "protocol": "TCP"}],
-        "from": [operator, *map(_peer, wanted.scrapers)],
+        "from": [operator, {"podSelector": {"matchLabels": owner.selector}}, *map(_peer, wanted.scrapers)],
     }
     return owner.child(
         NETWORK_POLICY,

@@ -21,7 +21,7 @@ from mcppool_operator.children.server import (
     server_disruption_budget,
     server_service,
 )
-from mcppool_operator.children.service import service, service_monitor
+from mcppool_operator.children.service import admin_service, service, service_monitor
 from mcppool_operator.children.table import CHILDREN
 from mcppool_operator.resources import (
     AUTOSCALER,
@@ -76,7 +76,8 @@ def plan(owner: Owner, resource: Resource, installation: Installation, served: C
         for child in CHILDREN
         if child.kind in bodies and (child.built_in or child.kind in served)
     ]
-    return [*_servers(owner, resource, installation.image), *gateways]
+    admin = Child(SERVICE, owner.admin_name, admin_service(owner))
+    return [*_servers(owner, resource, installation.image), *gateways, admin]
 
 
 def _servers(owner: Owner, resource: Resource, image: GatewayImage) -> list[Child]:

@@ -7,7 +7,7 @@ from typing import Any
 from mcppool.spec import GatewaySpec
 from mcppool.spec.naming import camel_value
 from mcppool.spec.values import format_duration
-from mcppool_operator.children import Owner
+from mcppool_operator.children import ADMIN_PORT, Owner
 from mcppool_operator.resources import SERVICE, SERVICE_MONITOR
 
 
@@ -20,6 +20,24 @@ def service(owner: Owner, gateway: GatewaySpec) -> dict[str, Any]:
     child = owner.child(SERVICE, owner.gateway_name, spec=spec)
     if wanted.annotations:
         child["metadata"]["annotations"] = dict(wanted.annotations)
+    return child
+
+
+def admin_service(owner: Owner) -> dict[str, Any]:
+    """Return the headless Service by which the gateways find each other: the page of one shows all of them.
+
+    It has a component of its own, because a ServiceMonitor would otherwise find each pod through both Services.
+    """
+    ports = [{"name": "admin", "port": ADMIN_PORT, "targetPort": "admin", "protocol": "TCP"}]
+    spec = {
+        "type": "ClusterIP",
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,  # one that is not ready is shown, too
+        "selector": owner.selector,
+        "ports": ports,
+    }
+    child = owner.child(SERVICE, owner.admin_name, spec=spec)
+    child["metadata"]["labels"] = {**owner.labels, "app.kubernetes.io/component": "gateway-admin"}
     return child
 
 

@@ -32,7 +32,7 @@ class Together:
     async def start(self) -> None:
         urls: list[str] = []
         for source in self.sources:
-            others = partial(OtherGateways, urls, merged_gateways)
+            others = partial(OtherGateways, lambda: urls, merged_gateways)
             made = partial(others, token_file=self.token_file)
             door = AdminAccess(token=BearerToken(self.token_file))
             server = AdminServer("127.0.0.1", 0, OwnPages(source), door, made)

@@ -14,12 +14,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mcppool.spec import Resource, read_resource
+from mcppool.spec.sections.gateway import NetworkPolicySpec
 from mcppool_operator.children import Owner
+from mcppool_operator.children.config import next_snapshot
 from mcppool_operator.children.deployment import GatewayImage
 from mcppool_operator.children.keys import sealing_keys
+from mcppool_operator.children.network_policy import network_policy
 from mcppool_operator.children.plan import Installation, leftovers, plan
 from mcppool_operator.optional_kinds import OPTIONAL
-from mcppool_operator.resources import Kind
+from mcppool_operator.resources import SERVICE, SERVICE_MONITOR, Kind
 from mcppool_operator.rotation import SLOTS
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -126,3 +129,22 @@ def test_two_pools_never_have_children_of_the_same_name(one: str, other: str) ->
         return {owner.config_name, owner.gateway_name, owner.server_name, owner.pods_name, *slots}
 
     assert not names(one) & names(other)
+
+
+def test_the_gateways_find_each_other_by_a_headless_service_that_a_service_monitor_does_not_select() -> None:
+    owner, resource = read("full")
+    found = {child.place: child.body for child in plan(owner, resource, INSTALLATION, OPTIONAL)}
+    service, monitor = found[SERVICE, owner.admin_name], found[SERVICE_MONITOR, owner.gateway_name]
+    policy = network_policy(owner, NetworkPolicySpec(enabled=True), "mcppool-system")
+    assert service is not None
+    assert monitor is not None
+    assert (service["spec"]["clusterIP"], service["spec"]["selector"]) == ("None", owner.selector)
+    selected = monitor["spec"]["selector"]["matchLabels"].items()
+    assert not selected <= service["metadata"]["labels"].items()
+    assert {"podSelector": {"matchLabels": owner.selector}} in policy["spec"]["ingress"][1]["from"]
+    metrics = next_snapshot(resource, (), 1, None).snapshot.metrics
+    (url,) = metrics.gateways
+    host = f"{owner.admin_name}.{owner.namespace}.svc"
+    assert url == f"http://{host}:9090"
+    assert host in metrics.allowed_hosts, "the gateways ask each other by this name"
+    assert len(Owner("n", "x" * 50, "u").admin_name) <= 63

@@ -30,7 +30,7 @@ function nothing() {
 
 /** The gateways that the page shows together; nothing if it is one. */
 function gateways({ gateways: lines, at }) {
-  if (!lines) return null;
+  if (!(lines?.length > 1)) return null;
   const columns = [["Gateway", "address"], ["State"], ["Zone"], ["Calls a second", "number"], ["Up for", "number"], ["Configuration", "address"]];
   const rows = lines.map((line) => ({
     key: line.address,

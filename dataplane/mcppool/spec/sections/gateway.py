@@ -68,7 +68,8 @@ class NetworkPolicySpec(Section):
     scrapers: tuple[PeerSpec, ...] = Field(
         (),
         max_length=16,
-        description="Pods that may connect to the admin port, such as Prometheus. The operator always may.",
+        description="Pods that may connect to the admin port, such as Prometheus. The operator and the gateways always "
+        "may.",
     )
 
 
