@@ -24,6 +24,7 @@ from tests.waiting import until
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED = f"00-{TRACE}-{PARENT}-01"
+ROOT = Path(__file__).resolve().parents[2]
 NO_CACHE = 'type = "none"'
 
 
@@ -303,3 +304,23 @@ loaded = [name for name in sys.modules if name.startswith(ours)]
 assert not loaded, loaded
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+async def test_the_example_shows_a_trace_as_a_tree() -> None:
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "examples/show_traces.py", "--port", "0", stdout=subprocess.PIPE, cwd=ROOT
+    )
+    assert program.stdout is not None
+    try:
+        async with asyncio.timeout(120):
+            url = (await program.stdout.readline()).decode().split()[-1]
+            section = f'[pools.tracing]\nenabled = true\nendpoint = "{url}"\n'
+            async with HintServer() as server, caching_pool(server, cache=NO_CACHE, sections=section) as client:
+                await client.tool("read")
+                shown = [(await program.stdout.readline()).decode().split() for _ in range(3)]
+        assert shown[0][0] == "trace"
+        assert (shown[1][:2], shown[1][-1]) == (["tools/call", "read"], "server")
+        assert shown[2][-2:] == ["client", server.url.removeprefix("http://").removesuffix("/mcp")]
+    finally:
+        program.terminate()
+        await program.wait()
