@@ -16,6 +16,10 @@ bench-access: $(DEV) ## CPU time per call of clients with a key or a token, besi
 bench-tracing: $(DEV) ## CPU time per call of a gateway that traces 0, 1 or 100 % of its calls, beside one that traces none; ARGS="--write"
 	@$(BIN)/python -m bench.tracing $(ARGS)
 
+.PHONY: bench-advice
+bench-advice: $(DEV) ## what `mcppool advise` changes on replayed traces, before and after
+	@$(BIN)/python -m bench.advice $(ARGS)
+
 .PHONY: bench-cache
 bench-cache: $(DEV) ## hit rate of the cache on a Zipf trace beside an ideal LRU, and the cost of a hit in memory, Redis, SQLite, PostgreSQL
 	@$(BIN)/python -m bench.cache $(ARGS)

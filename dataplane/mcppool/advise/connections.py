@@ -14,6 +14,9 @@ ENOUGH_SECONDS: Final = 120.0
 FULL: Final = 0.8
 """Share of the ceiling from which it is taken for the reason why calls wait."""
 
+GROWTH: Final = 4
+"""Largest step: a backlog of calls makes the need look larger than it is."""
+
 IDLE: Final = 4
 """The floor is too high if at most one part in so many was in use."""
 
@@ -38,8 +41,9 @@ def connections(facts: PoolFacts) -> Iterator[Advice]:
     }
     if waiting and peak >= FULL * ceiling:
         wanted = -(-(max(facts.in_flight) + waiting) // endpoints)
+        proposed = min(2 * wanted, GROWTH * int(ceiling))
         yield Advice(
-            facts.name, "connections.ceiling", (ProposedChange(CEILING, int(ceiling), 2 * wanted),),
+            facts.name, "connections.ceiling", (ProposedChange(CEILING, int(ceiling), proposed),),
             "Calls wait for a connection while every connection is in use.",
             {**figures, "calls that waited, at most": waiting},
             "Calls no longer wait for a connection.",
