@@ -106,6 +106,11 @@ lock: $(BOOTSTRAP) ## writes requirements/*.lock again
 clean: ## removes what was built, installed and cached here
 	rm -rf $(VENV) $(CACHE) dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
+.PHONY: try-collector
+try-collector: $(DEV) ## traces, durations and audit lines through a real collector of OpenTelemetry, built from Go modules (minutes)
+	@scripts/build-otelcol
+	@$(BIN)/python -W ignore scripts/try-collector
+
 .PHONY: audit
 audit: $(AUDIT) ## known vulnerabilities of what the images contain, where the package registry has advisories
 	scripts/audit

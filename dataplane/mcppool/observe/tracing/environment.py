@@ -94,7 +94,6 @@ def _resource(spec: TracingSpec, environment: Mapping[str, str]) -> dict[str, st
         "service.version": __version__,
         "service.instance.id": str(uuid4()),
         "host.name": socket.gethostname(),
-        "telemetry.sdk.language": "python",
         **_pairs(environment.get("OTEL_RESOURCE_ATTRIBUTES", "")),
     }
     if name := environment.get("OTEL_SERVICE_NAME"):
