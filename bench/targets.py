@@ -114,6 +114,7 @@ MCPPOOL = """
 profile = "production"
 [listener]
 listen = "127.0.0.1:{port}"
+{listener}
 [metrics]
 host = "127.0.0.1"
 port = {admin}
@@ -128,14 +129,15 @@ max_waiting = 1024
 
 def mcppool(
     bench: Bench, name: str = "mcppool", sections: str = "", token: str = "", connection_pool: str = "",
-    endpoints: Sequence[str] = (), command: Sequence[str] = (),
+    endpoints: Sequence[str] = (), command: Sequence[str] = (), listener: str = "",
 ) -> Target:  # fmt: skip
-    """Our gateway; `sections` and lines of `connection_pool` are added to its pool. `endpoints`: default, three.
+    """Our gateway; `sections` and lines of `connection_pool` are added to its pool, lines of `listener` to that
+    section. `endpoints`: default, three.
     `command` takes the place of `mcppool`."""
     port, admin = free_port(), free_port()
     file = bench.directory / f"{name}.toml"
     urls = json.dumps(endpoints or bench.upstreams[:ENDPOINTS])
-    text = MCPPOOL.format(port=port, admin=admin, endpoints=urls, connection_pool=connection_pool)
+    text = MCPPOOL.format(port=port, admin=admin, endpoints=urls, connection_pool=connection_pool, listener=listener)
     file.write_text(text + sections)
     argv = [*(command or [str(Path(sys.executable).with_name("mcppool"))]), "serve", "--config", str(file)]
     process = bench.run(name, argv, bench.target_core)

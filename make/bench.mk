@@ -20,6 +20,10 @@ bench-tracing: $(DEV) ## CPU time per call of a gateway that traces 0, 1 or 100 
 bench-advice: $(DEV) ## what `mcppool advise` changes on replayed traces, before and after
 	@$(BIN)/python -m bench.advice $(ARGS)
 
+.PHONY: bench-workers
+bench-workers: $(DEV) ## a gateway of two processes beside one of one: CPU time per call, and calls per second with both cores; ARGS="--write"
+	@$(BIN)/python -m bench.workers $(ARGS)
+
 .PHONY: bench-cache
 bench-cache: $(DEV) ## hit rate of the cache on a Zipf trace beside an ideal LRU, and the cost of a hit in memory, Redis, SQLite, PostgreSQL
 	@$(BIN)/python -m bench.cache $(ARGS)

@@ -55,6 +55,7 @@ class Channel(asyncio.Protocol):
         self._abandoned: dict[int, OnAbandoned] = {}
         self._answering: dict[int, asyncio.Task[None]] = {}
         self._last = 0
+        self._unwritten = bytearray()  # messages of this turn of the loop
 
     async def open(self, sock: socket.socket) -> None:
         """Talk over this socket."""
@@ -85,13 +86,14 @@ class Channel(asyncio.Protocol):
 
     def tell(self, name: str, *arguments: Any, optional: bool = False) -> None:
         """Tell the other end. News that is `optional` is left out while too much is unsent."""
-        if self._transport is None or (optional and self._transport.get_write_buffer_size() > MAX_UNSENT):
+        if self._transport is None or (optional and self._unsent > MAX_UNSENT):
             return
         self._send([TELL, 0, name, *arguments])
 
     def close(self) -> None:
         """End the conversation, after what was written has been sent."""
         if self._transport is not None:
+            self._flush()
             self._transport.close()
 
     # --- asyncio.Protocol ----------------------------------------------------------------------------------------
@@ -127,10 +129,25 @@ class Channel(asyncio.Protocol):
 
     # --- inside --------------------------------------------------------------------------------------------------
 
+    @property
+    def _unsent(self) -> int:
+        """Bytes that wait for the other end."""
+        return len(self._unwritten) + (self._transport.get_write_buffer_size() if self._transport is not None else 0)
+
     def _send(self, message: list[Any]) -> None:
-        if self._transport is not None:
-            data = _encode(message)
-            self._transport.write(len(data).to_bytes(_LENGTH, "big") + data)
+        """Send a message with the others of this turn of the loop: under load, a write of its own for each would cost
+        more than all the rest."""
+        if self._transport is None:
+            return
+        data = _encode(message)
+        if not self._unwritten:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unwritten += len(data).to_bytes(_LENGTH, "big") + data
+
+    def _flush(self) -> None:
+        if self._transport is not None and self._unwritten:
+            self._transport.write(bytes(self._unwritten))
+        self._unwritten.clear()
 
     def _take(self, message: list[Any]) -> None:
         kind, number, *rest = message
