@@ -330,5 +330,5 @@ def test_a_port_that_another_gateway_has_is_refused(two: TwoWorkers) -> None:
 def test_a_number_of_workers_that_makes_no_sense_is_refused(workers: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--workers", workers, "http://127.0.0.1:1/mcp"]) == 1
     problem = capsys.readouterr().err
-    assert "listener.workers" in problem
+    assert "workers" in problem
     assert 'a whole number from 1 to 256, or "auto"' in problem
