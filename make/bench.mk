@@ -44,6 +44,10 @@ bench-operator: $(DEV) ## one operator and 500 pools on a real API server: time,
 bench-scale: $(DEV) ## large answers, 1,000 slow readers, 2,000 streams, 50,000 sessions, 1,000 endpoints; ARGS="--parts large"
 	@$(BIN)/python -m bench.scale $(ARGS)
 
+.PHONY: bench-page
+bench-page: $(DEV) ## share of a core that a gateway with 200 endpoints and 300 tools uses while the status page is open
+	@$(BIN)/python -m bench.status_page $(ARGS)
+
 .PHONY: profile
 profile: $(DEV) ## where the CPU time of a call goes, by step of the pipeline, and as a flame graph; ARGS="--scene sse"
 	@$(BIN)/python -m bench.profiling $(ARGS)

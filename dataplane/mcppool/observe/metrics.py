@@ -61,7 +61,7 @@ SIZE_BOUNDS: Final = tuple(float(4**power) for power in range(4, 13))
 OTHER: Final = "other"
 """The label value of all unknown names."""
 
-TOOLS_CAP: Final = 250
+TOOLS_CAP: Final = 400
 """Upper bound on the tools of one pool with their own series, some thirty each; the scrape pays for them."""
 
 KNOWN_METHODS: Final = frozenset(
