@@ -24,8 +24,9 @@ TRIM_ABOVE: Final = 0.9
 """Share of the limit above which free memory is given back to the machine."""
 TRIM_EVERY: Final = 5.0
 """Lower bound on the seconds between two of these."""
-LARGE_BLOCK: Final = 1 << 20
-"""Smallest size in bytes of a freed block that is given back to the machine."""
+LARGE_BLOCK: Final = 128 << 10
+"""Smallest size in bytes of a freed block that is given back to the machine. The parts of large answers are larger:
+those of clients that read slowly would leave gaps in the heap that nothing else fills."""
 STUCK_AFTER: Final = 5.0
 """Seconds that the resident size exceeds the limit with almost nothing charged, before the gateway goes on
 anyway."""

@@ -71,7 +71,12 @@ async def test_a_stream_whose_reader_is_slow_is_not_read_on() -> None:
         sent += 65536
         assert sent < 2 * STREAM_HIGH
     assert len(await response.next_chunk()) == sent
-    assert line.transport.reading, "and it is read on when there is room again"
+    assert not line.transport.reading, "its reader passes these parts on first"
+    following = asyncio.ensure_future(response.next_chunk())
+    await asyncio.sleep(0)
+    assert line.transport.reading, "and it is read on when its reader waits for more"
+    line.says(chunks(b"z"))
+    assert await following == b"z"
 
 
 async def test_a_connection_that_was_paused_is_read_when_it_is_used_again() -> None:

@@ -12,9 +12,10 @@ from mcppool.gateway.http.connection_state import NEVER
 from mcppool.gateway.http.listener_context import ListenerContext
 from mcppool.gateway.http.reader import HttpRequest, RequestReader
 from mcppool.gateway.http.send_buffer import SendBuffer
-from mcppool.wire.bulk import BULK
 from mcppool.wire.media_types import ERROR_HEADERS, EVENT_HEADERS, EVENT_STREAM, JSON
 
+COPIED: Final = 16 * 1024
+"""Bytes of a body up to which copying it behind its head costs less than giving the transport several parts."""
 COMMENT: Final = b": keep-alive\n\n"
 _JSON_TYPE: Final = b"content-type: " + JSON
 _EVENT_TYPE: Final = b"content-type: " + EVENT_STREAM
@@ -131,9 +132,8 @@ class ResponseWriter:
         self.state = ENDED
         persistence = b"" if self.keep_alive and not self._shared.draining else self._persistence()
         head = STATUS_LINES[status], headers, self.cors, persistence, len(body)
-        if len(body) > BULK and not self._bodyless:  # copying it takes long
-            self._buffer.write(b"%b%b%b%bcontent-length: %d\r\n\r\n" % head)
-            self._buffer.write(body)
+        if len(body) > COPIED and not self._bodyless:
+            self._buffer.write_all((b"%b%b%b%bcontent-length: %d\r\n\r\n" % head, body))
         else:
             self._buffer.write(b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (*head, b"" if self._bodyless else body))
 
@@ -181,10 +181,8 @@ class ResponseWriter:
                 chunk = chunk.translate(_ONE_LINE)
             if not self._chunked:
                 self._buffer.write(chunk)
-            elif len(chunk) > BULK:  # copying it takes long
-                self._buffer.write(b"%x\r\n" % len(chunk))
-                self._buffer.write(chunk)
-                self._buffer.write(b"\r\n")
+            elif len(chunk) > COPIED:
+                self._buffer.write_all((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
             else:
                 self._buffer.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
 

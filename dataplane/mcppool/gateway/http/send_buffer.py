@@ -7,7 +7,7 @@ import fcntl
 import socket
 import struct
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from mcppool.gateway.http.client_caps import UNLIMITED, ClientUsage
@@ -19,6 +19,8 @@ MIN_TAKEN: Final = 60 * 1024
 """Bytes of a waiting response that a client must take within `connection_state.WRITE_TIMEOUT`, ..."""
 MIN_TAKEN_SHARE: Final = 30
 """... and at least this fraction of it, so that a large response does not take hours."""
+HIGH_WATER: Final = 64 * 1024
+"""Bytes that wait for a client before the gateway stops writing to it."""
 STALLED: Final = 4
 """Looks in a row at a client that takes nothing before its connection is cut while memory is full."""
 
@@ -62,6 +64,8 @@ class SendBuffer:
         if transport.get_extra_info("sslcontext") is not None:
             self._slices = SlicedWriter(loop, transport, on_room)
             self._on_full = on_full
+        else:  # the next part of a large answer comes when the last one is gone: a part stays in memory as a whole
+            transport.set_write_buffer_limits(HIGH_WATER, 0)
 
     def write(self, data: bytes) -> None:
         """Send bytes, or keep them until the client takes more."""
@@ -79,6 +83,20 @@ class SendBuffer:
             if self.room is not None:
                 self._largest = max(self._largest, size)
                 self.charge()
+
+    def write_all(self, parts: Sequence[bytes]) -> None:
+        """The same for several parts, in one system call where the transport takes them all."""
+        if self._slices is not None or self.transport is None:
+            for part in parts:
+                self.write(part)
+            return
+        size = sum(map(len, parts))
+        self._metrics.listener_bytes_sent += size
+        self._sent += size
+        self.transport.writelines(parts)
+        if self.room is not None:
+            self._largest = max(self._largest, size)
+            self.charge()
 
     def pause(self, room: asyncio.Future[None]) -> None:
         """The transport takes no more: the client reads more slowly than the gateway writes."""

@@ -32,6 +32,7 @@ from mcppool.pipeline.sessions.streams import Home
 from mcppool.policy.memory_budget import Holding
 from mcppool.turns import in_turns
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, NoMemory
+from mcppool.upstream.http.connection import HOLD
 from mcppool.upstream.http.response import Response
 from mcppool.wire import tasks
 from mcppool.wire.bulk import BULK, Bulk, read_in_slices, was_edited
@@ -47,7 +48,8 @@ COPIES = 2  # of a held answer, at the peak: in parts and whole
 MAX_HELD = 1024 * 1024  # bytes of a stream before the answer to `initialize`, which are held
 
 _ISSUED = re.compile(rb'"(?:taskId|requestState|input_required)"')
-"""Members of a large answer, mostly at its beginning, that a client returns to the endpoint which issued them."""
+"""Members of a large answer that a client returns to the endpoint which issued them: looked for in its first `HOLD`
+bytes, because the search takes as long as the way of the bytes."""
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON these are white space between members, never part of a string
 
 log = get_logger("call")
@@ -126,7 +128,7 @@ async def _relay_parts(attempt: Attempt, response: Response) -> None:
     if response.content_type != JSON:
         raise BadAnswer(f"a large body of {_content_type(response)}")
     chunk = await response.next_chunk()
-    if attempt.call.session is None and _ISSUED.search(chunk) is not None:
+    if attempt.call.session is None and _ISSUED.search(chunk, 0, HOLD) is not None:
         await _relay_read(attempt, response, chunk)
         return
     known = demand_id_first(attempt, chunk)
@@ -137,7 +139,7 @@ async def _relay_parts(attempt: Attempt, response: Response) -> None:
         while chunk:
             outcome.size += len(chunk)
             reply.write(chunk)
-            end = (end + chunk)[-ID_PART:]
+            end = chunk[-ID_PART:] if len(chunk) >= ID_PART else (end + chunk)[-ID_PART:]
             await reply.drain()
             chunk = await response.next_chunk()
         if not known:

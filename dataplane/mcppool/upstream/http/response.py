@@ -20,7 +20,7 @@ class ResponseSource(Protocol):
     held: bool
 
     def resume(self) -> None:
-        """Read on: the reader has taken the waiting parts."""
+        """Read on: the reader has passed on all parts and waits for the next."""
 
 
 class Response:
@@ -66,6 +66,7 @@ class Response:
                 raise self.failure
             if self.complete:
                 return b""
+            self._connection.resume()  # not before: a client that reads slowly needs one part in memory, not two
             self._waiter = self._connection.loop.create_future()
             try:
                 await self._waiter
@@ -74,7 +75,6 @@ class Response:
         chunk = b"".join(self.chunks) if len(self.chunks) > 1 else self.chunks[0]
         self.chunks.clear()
         self.size = 0
-        self._connection.resume()
         return chunk
 
     def join_parts(self) -> None:

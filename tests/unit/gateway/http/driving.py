@@ -38,6 +38,9 @@ class FakeTransport(asyncio.Transport):
         if not self.gone:
             self.written += data
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """This transport never pauses by itself."""
+
     def pause_reading(self) -> None:
         assert not self.paused
         self.paused = True

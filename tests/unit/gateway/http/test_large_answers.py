@@ -1,0 +1,44 @@
+"""Large answers go to the transport in several parts; the client gets the bytes that one part would have."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcppool.gateway.http.connection import HttpConnection
+from mcppool.gateway.http.reader import HttpRequest
+from mcppool.gateway.http.response_writer import COPIED
+from tests.unit.gateway.http.calls import EMPTY
+from tests.unit.gateway.http.driving import Wire
+
+HEADERS = b"content-type: application/json\r\n"
+SIZES = [1, COPIED, COPIED + 1, 20 * COPIED]
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_whole_answer_of_any_size_follows_its_head(size: int) -> None:
+    body = b"x" * size
+
+    async def answer(_request: HttpRequest, connection: HttpConnection) -> None:
+        connection.response.whole(200, HEADERS, body)
+
+    wire = Wire(answer)
+    await wire.say(EMPTY)
+    assert wire.said == b"HTTP/1.1 200 OK\r\n" + HEADERS + b"content-length: %d\r\n\r\n" % size + body
+    assert wire.metrics.listener_bytes_sent == len(wire.said)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_part_of_a_stream_of_any_size_is_one_chunk(size: int) -> None:
+    part = b"x" * size
+
+    async def answer(_request: HttpRequest, connection: HttpConnection) -> None:
+        connection.response.begin(200, HEADERS)
+        connection.response.write(part)
+        connection.response.end()
+
+    wire = Wire(answer)
+    await wire.say(EMPTY)
+    head, _, chunks = wire.said.partition(b"\r\n\r\n")
+    assert b"transfer-encoding: chunked" in head
+    assert chunks == b"%x\r\n%b\r\n0\r\n\r\n" % (size, part)
+    assert wire.metrics.listener_bytes_sent == len(wire.said)
