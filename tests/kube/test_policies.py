@@ -98,7 +98,15 @@ async def test_an_author_may_refer_to_secrets_that_they_may_get_and_to_no_other(
                 "outbound": {"type": "ClientCredentials", "clientCredentials": credentials},
             }
         }
-        for spec in (redis, {**redis, "tls": tls}, {"tls": {"caSecretRef": {"name": "db", "key": "k"}}}, sent, fetched):
+        sql = {"cache": {"type": "SQL", "sqlURL": "postgresql://d", "sqlPasswordSecretRef": {"name": "db", "key": "p"}}}
+        for spec in (
+            sql,
+            redis,
+            {**redis, "tls": tls},
+            {"tls": {"caSecretRef": {"name": "db", "key": "k"}}},
+            sent,
+            fetched,
+        ):
             words = await refused(author.api.create(POOL, pool(author, "other", **spec)))
             assert 'spec refers to the Secret "db", which system:serviceaccount:' in words
         # A user who may get it has set it; one who may not can change fields that do not concern its use ...
