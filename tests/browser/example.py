@@ -195,7 +195,9 @@ class ExampleGateway:
         return []
 
     def workload(self) -> dict[str, Any]:
-        return {}
+        sampled = {"annotation": "read-only", "repeatable": True, "cached": False, "sampled": 410, "different": 0}
+        repeated = {"repeated": 254, "same": 254, "seconds": 21.3, "otherSession": 0}
+        return {"search": {"budgetEmpty": 0, "serverSessions": False, "tools": {"fetch": {**sampled, **repeated}}}}
 
     def pool_views(self) -> Sequence[PoolView]:
         return [self._view(SLOTS)]

@@ -105,6 +105,18 @@ async def test_a_large_pool_is_short_until_its_reader_asks_for_more(many: str, t
     assert tab.console == []
 
 
+async def test_advice_is_shown_with_its_figures_and_the_question_before_it(many: str, tab: Tab) -> None:
+    await tab.show(many)
+    await tab.until("document.querySelector('[data-key=advice] summary')")
+    await tab.value("document.querySelector('[data-key=advice] summary').click()")
+    await tab.until("document.querySelector('[data-key=advice] details').open")
+    text = await tab.value("document.querySelector('[data-key=advice]').textContent")
+    for part in ("tools.fetch.cache_ttl", "1m", "sampled calls: 410", "Expected: At least 62%", "First ask:"):
+        assert part in text
+    assert await tab.violations() == []
+    assert tab.console == []
+
+
 async def test_a_link_shows_a_tool_that_is_far_down_and_a_click_copies_an_address(many: str, tab: Tab) -> None:
     await tab.send("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
     await tab.show(f"{many}#search/run_query_20")

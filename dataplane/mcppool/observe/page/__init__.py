@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
-PROGRAM: Final = ("elements", "words", "past", "charts", "tables", "problems", "pool", "main")
+PROGRAM: Final = ("elements", "words", "past", "charts", "tables", "problems", "pool", "advice", "main")
 """The files of the script, in their order."""
 
 

@@ -77,7 +77,7 @@ function show(feed) {
   const order = { unhealthy: 0, degraded: 1, healthy: 2 };
   const rank = (pool) => order[feed.health.components[`pool ${pool.name}`]?.status] ?? 1;
   const sections = [...feed.pools].sort((a, b) => rank(a) - rank(b)).map((pool) => poolSection(pool, feed));
-  updateChildren($("main"), [verdict(feed), ...(sections.length ? sections : [nothing()]), gateways(feed), configuration(feed.config), components(feed.health)].filter(Boolean));
+  updateChildren($("main"), [verdict(feed), ...(sections.length ? sections : [nothing()]), gateways(feed), advice(), configuration(feed.config), components(feed.health)].filter(Boolean));
   update($("overall"), make("p", { id: "overall", class: `state ${TONES[overall]}` }, overall));
   update($("fresh"), make("p", { id: "fresh" }, "Updated ", clock(feed.at)));
   update($("about"), make("p", { id: "about" }, `mcppool ${feed.version}, up since ${new Date(feed.startedAt).toLocaleString("en-GB")}`, feed.zone ? `, in zone ${feed.zone}` : ""));
@@ -125,6 +125,7 @@ async function look() {
     const slot = Math.floor((new Date(feed.at) - 1000) / 10000); // a slot is there a moment after its end
     if (slot !== due) {
       if (!remember(await ask(unseen()))) remember(await ask(WHOLE));
+      await advise(slot).catch(() => {}); // a page of another version has no advice
       due = slot;
     }
     show(feed);
