@@ -48,6 +48,7 @@ ELSEWHERE = {
     "uvx": "tests/packaging/test_wheel.py installs the package; the same commands without uvx run here",
     "quick start": "test_quick_start.py runs the page from top to bottom",
     "systemctl": "no service manager here; test_deployments.py checks the unit",
+    "advise": "a gateway that has just started has no advice; tests/integration/test_advise.py runs the command",
     "keys": "its folder, /etc/mcppool, is the machine's; this module runs the command in a folder of its own",
 }
 """Commands that this module does not run, and the reason."""
@@ -198,8 +199,8 @@ def why_not(block: Block) -> str | None:
             return words[0]
         if "systemctl" in block.text:
             return "systemctl"
-        if words[:2] == ["mcppool", "keys"]:
-            return "keys"
+        if words[0] == "mcppool" and words[1] in ELSEWHERE:
+            return words[1]
     return None
 
 
