@@ -49,6 +49,7 @@ ELSEWHERE = {
     "quick start": "test_quick_start.py runs the page from top to bottom",
     "systemctl": "no service manager here; test_deployments.py checks the unit",
     "advise": "a gateway that has just started has no advice; tests/integration/test_advise.py runs the command",
+    ".venv/bin/python": "a receiver that runs until Ctrl-C; tests/integration/test_tracing.py runs it",
     "keys": "its folder, /etc/mcppool, is the machine's; this module runs the command in a folder of its own",
 }
 """Commands that this module does not run, and the reason."""
