@@ -6,9 +6,12 @@ the header belongs to the HTTP request alone; then the header's context becomes 
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from copy import copy
 from typing import Final, NamedTuple
+
+from msgspec import Raw
 
 from mcppool.observe.tracing.span import Span
 from mcppool.pipeline.attempt import Attempt
@@ -27,6 +30,7 @@ from mcppool.wire.trace_meta import (
     with_trace_meta,
 )
 
+_UNSAMPLED: Final = re.compile(rb'"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f][02468ace]"')
 _HEADER: Final = b"traceparent: "
 _OURS: Final = (b"traceparent: ", b"tracestate: ")
 
@@ -39,6 +43,11 @@ class Incoming(NamedTuple):
 
 
 NOTHING: Final = Incoming()
+
+
+def is_unsampled(raw: Raw) -> bool:
+    """Whether the raw `traceparent` of a message is valid, and says that its trace is not sampled."""
+    return _UNSAMPLED.fullmatch(raw) is not None
 
 
 def incoming(call: Call) -> Incoming:
