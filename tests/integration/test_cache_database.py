@@ -201,6 +201,28 @@ async def test_a_database_that_opens_slowly_delays_calls_by_the_time_out_and_is_
     await link.close()
 
 
+async def test_processes_that_open_a_new_file_at_once_all_succeed(tmp_path: Path) -> None:
+    shared = InSqlite(tmp_path)
+    for number in range(5):
+        shared.url = f"sqlite://{tmp_path}/{number}.sqlite3"
+        databases = [shared.database(timeout=0.05) for _ in range(8)]
+        await asyncio.gather(*(database.open() for database in databases))
+        for database in databases:
+            await database.close()
+
+
+async def test_a_user_without_a_home_learns_which_key_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("CACHE_DIRECTORY", raising=False)
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    cache = 'type = "sql"\n'
+    async with HintServer() as server, caching_pool(server, cache=cache, sections=READ_CACHED) as client:
+        assert await client.tool("read") != await client.tool("read")
+        assert "set cache.sql_url" in (client.caching.store.trouble or "")
+
+
 async def test_without_an_address_the_answers_are_in_a_private_file_in_the_folder_for_caches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,8 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from time import time
+from time import monotonic, sleep, time
 from typing import Any, Final, TypeVar
 
 from mcppool.cache.database import ENTRY_BYTES, REMOVED_AT_ONCE, Found, NewRow, Rows
@@ -25,6 +24,9 @@ OLDEST: Final = (3, 35, 0)
 
 WAL_BYTES: Final = 16 << 20
 """Size to which the write-ahead log is cut after it has grown."""
+
+OPEN_PATIENCE: Final = 5.0
+"""Upper bound in seconds on the wait for other processes that open the file. No call waits for it."""
 
 FREE_PAGES: Final = 1000
 """Upper bound on free pages that one sweep gives back to the file system."""
@@ -185,12 +187,20 @@ class SqliteDatabase:
     def _open_writer(self) -> None:
         if self._writing is not None:
             self._writing.close()
-        path = Path(self._path)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # the answers belong to clients
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))  # the answers belong to clients
         self._writing = self._connect()
-        for pragma in _PRAGMAS:
-            self._writing.execute(pragma)
-        self._writing.executescript(_TABLES)
+        until = monotonic() + OPEN_PATIENCE
+        while True:
+            try:
+                for pragma in _PRAGMAS:
+                    self._writing.execute(pragma)
+                self._writing.executescript(_TABLES)
+            except sqlite3.OperationalError as error:  # another process makes the same file at this moment
+                if "locked" not in str(error) or monotonic() > until:
+                    raise
+                sleep(0.01)
+            else:
+                return
 
     def _open_reader(self) -> None:
         if self._reading is not None:

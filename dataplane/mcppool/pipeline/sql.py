@@ -70,10 +70,13 @@ class PoolSql:
 
 def default_file(*, create: bool = False) -> Path:
     """The SQLite file of a cache without `sql_url`, in the directory for caches: that of the systemd unit
-    (`CacheDirectory`), or the user's. `create` makes the directory; OSError if it cannot be made."""
+    (`CacheDirectory`), or the user's. `create` makes the directory. OSError if there is none."""
     given = os.environ.get("CACHE_DIRECTORY", "").split(":")[0]
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(given) if given else Path(home).expanduser() / "mcppool"
+    try:
+        folder = Path(given) if given else Path(home).expanduser() / "mcppool"
+    except RuntimeError as error:  # a user without a home
+        raise OSError(f"there is no folder for the cache: {error}; set cache.sql_url") from error
     if create:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder.absolute() / FILE

@@ -137,7 +137,11 @@ def _sql(pool: PoolSpec) -> Iterator[Problem]:
     cache = pool.cache
     if cache.type != "sql":
         return
-    url = cache.sql_url or f"sqlite://{default_file()}"
+    try:
+        url = cache.sql_url or f"sqlite://{default_file()}"
+    except OSError as error:
+        yield Problem("cache.sql_url", str(error))
+        return
     if url.startswith("sqlite:"):
         folder = Path(urlsplit(url).path).parent
         if cache.sql_url is not None and not os.access(folder, os.W_OK | os.X_OK):
