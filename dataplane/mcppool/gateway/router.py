@@ -152,14 +152,18 @@ class Router:
             if route is None:
                 await self._answer_document(request, notes, response)
                 return
-            call = await self._call(route, request, notes, connection)
+            call = self._call_at_once(route, request, notes, connection) or await self._call(
+                route, request, notes, connection
+            )
         except _Refused as refused:
             if refused.reason is not None:
                 self.metrics.refuse(refused.reason)
             response.error(refused.status, refused.body, refused.headers)
             return
         pool = route.pool
-        if (self._memory.full or connection.usage.client.full or request.lost) and _is_new_work(call):
+        if (
+            self._memory.full or connection.usage.client.full or (request.held is not None and request.held.lost)
+        ) and _is_new_work(call):
             self._refuse(call, connection, Reason.OVERLOADED, _full_memory(connection))
             return
         call.source = id(connection)
@@ -250,26 +254,40 @@ class Router:
         connection.turn_away(key.rpartition(".")[2])
         refuse(call, connection.response, reason, key)
 
+    def _call_at_once(
+        self, route: Route, request: HttpRequest, notes: HeadNotes, connection: HttpConnection
+    ) -> Call | None:
+        """The call of a request that needs no wait, as almost all do; None for any other. Raises _Refused."""
+        if len(request.body) > BULK:
+            return None
+        auth = route.auth
+        principal = ANONYMOUS if auth is None else auth.admit(_credential(auth, notes, connection))
+        return None if principal is None else self._call_of(route.pool, principal, request, notes, connection)
+
     async def _call(self, route: Route, request: HttpRequest, notes: HeadNotes, connection: HttpConnection) -> Call:
-        """The call of a request. Raises _Refused."""
+        """The call of a request that has to be authenticated first, or has a large body. Raises _Refused."""
         pool, auth = route
         principal = ANONYMOUS
         if auth is not None:
             credential = _credential(auth, notes, connection)
-            known = auth.admit(credential)  # at once for almost all calls: no coroutine of their own
-            principal = known or await self._authenticate(
+            principal = auth.admit(credential) or await self._authenticate(
                 pool, auth, credential, request.head.method, notes, connection
             )
-        if principal.verified:
-            connection.usage.count_for(pool.name, principal.key, request)
-        elif connection.usage.client is not connection.usage.address:
-            connection.usage.count_for_address()
+        _count(pool, principal, request, connection)
         if len(request.body) > BULK and notes.is_json:
             await in_turns(read_in_slices(cast(Bulk, request.body)))
+        return self._call_of(pool, principal, request, notes, connection)
+
+    def _call_of(
+        self, pool: ServerPool, principal: Principal, request: HttpRequest, notes: HeadNotes, connection: HttpConnection
+    ) -> Call:
+        """The call of a request. Raises _Refused."""
+        _count(pool, principal, request, connection)
+        address = connection.usage.address.key
         if request.head.method == b"POST":
-            return self._message(pool, request, notes, principal, connection.usage.address.key)
+            return self._message(pool, request, notes, principal, address)
         if request.head.method in (b"GET", b"DELETE"):
-            return self._session_call(pool, request, notes, principal, connection.usage.address.key)
+            return self._session_call(pool, request, notes, principal, address)
         raise _Refused("http_method", 405, INVALID_REQUEST, "Only POST, GET and DELETE are served", _ALLOW)
 
     def _welcome(self, notes: HeadNotes) -> None:
@@ -309,26 +327,16 @@ class Router:
             session = pool.sessions.open(token, principal.key, principal.origin(address))
             if session is None:
                 raise _Refused("session", 404, INVALID_REQUEST, "Session not found")
-        lines = request.head.lines
         forward = (
             notes.forward if notes.listed is pool.settings.forwarded else notes.forward_for(pool.settings.forwarded)
         )
         if session is not None:
             session.query, session.extra = notes.query, notes.extra
+        credential = notes.credential.token if notes.credential is not None else ""
         return Call(
-            message,
-            request.body,
-            forward,
-            era,
-            request.received,
-            principal=principal,
-            session=session,
-            lines=lines,
-            query=notes.query,
-            address=address,
-            path=notes.path,
-            credential=notes.credential.token if notes.credential is not None else "",
-        )
+            message, request.body, forward, era, request.received, principal, session, b"POST", b"", None,
+            request.head.lines, 0, notes.query, address, notes.path, credential,
+        )  # fmt: skip
 
     def _classify(self, message: RpcRequest, notes: HeadNotes) -> Era:
         inputs = inputs_of(message) if notes.modern else None
@@ -378,6 +386,15 @@ class Router:
             path=notes.path,
             credential=notes.credential.token if notes.credential is not None else "",
         )
+
+
+def _count(pool: ServerPool, principal: Principal, request: HttpRequest, connection: HttpConnection) -> None:
+    """Count a request for its principal, or for its address."""
+    usage = connection.usage
+    if principal is not ANONYMOUS and principal.verified:
+        usage.count_for(pool.name, principal.key, request)
+    elif usage.client is not usage.address:
+        usage.count_for_address()
 
 
 def _credential(auth: InboundAuth, notes: HeadNotes, connection: HttpConnection) -> Credential | None:

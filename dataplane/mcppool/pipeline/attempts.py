@@ -82,9 +82,10 @@ class Attempts:
         self.retry.budget.start(call.received, call.principal.key)
         while True:
             try:
-                endpoint = (
-                    self._choose(plan, retries) if call.session is None else await self._home(call, plan, retries)
-                )
+                if call.session is None:
+                    endpoint = self._choose(plan, retries)
+                else:
+                    endpoint = self._settled(call.session, plan, retries) or await self._home(call, plan, retries)
                 if call.request.method == "initialize":
                     await self._witness(endpoint, plan.deadline)
             except AttemptFailed as nobody:
@@ -126,6 +127,11 @@ class Attempts:
         if retries.only is None:
             return self.picker.endpoint_for(plan, retries.tried, monotonic())
         return self.picker.admit(plan, retries.only, monotonic())
+
+    def _settled(self, session: Session, plan: Plan, retries: Retries | None) -> Endpoint | None:
+        """The endpoint where the call's session lives, if it may stay there. Raises AttemptFailed."""
+        home = self.failover.settled_home(session, () if retries is None else retries.tried)
+        return None if home is None else self.picker.admit(plan, home, monotonic())
 
     async def _home(self, call: Call, plan: Plan, retries: Retries | None) -> Endpoint:
         """The endpoint where the call's session lives. Raises AttemptFailed if it lives nowhere."""

@@ -15,6 +15,8 @@ from mcppool.wire.rpc_request import RpcRequest
 class Call:
     """One parsed message of a client, with everything that decides its path. Immutable.
 
+    Hot paths pass its parts by position: arguments by name cost a class a microsecond.
+
     * `body`: the client's own bytes.
     * `forward`: the rendered header lines that go to a server with the body.
     * `lines`: all headers as they came, names in lower case.
@@ -44,7 +46,6 @@ class Call:
         forward: bytes,
         era: Era,
         received: float,
-        *,
         principal: Principal = ANONYMOUS,
         session: Session | None = None,
         verb: bytes = b"POST",

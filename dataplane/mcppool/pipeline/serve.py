@@ -6,6 +6,7 @@ cancelled at any await: a modern client that disconnects cancels its call.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -69,29 +70,39 @@ class Pipeline:
         conceal = self.access.conceal(rules, call) if rules is not None else None
         plan = make_plan(call, self.settings, self.pins, conceal)
         session = call.session
-        if session is None:
-            try:
-                if self.on_behalf is None or await self._prepares(self.on_behalf, call, plan, reply, outcome):
-                    await self._steps(call, plan, reply, outcome)
-            finally:
-                self.access_log.finished(call, plan, outcome)
-            return outcome
+        if session is not None:
+            self._begin(call, session, outcome)
+        try:
+            if self.on_behalf is not None:
+                await self._steps_on_behalf(self.on_behalf, call, plan, reply, outcome)
+            elif (
+                session is None
+                or _is_usual(call, session)
+                or not await self._session_steps(call, plan, session, reply, outcome)
+            ):
+                await self._steps(call, plan, reply, outcome)
+        except AttemptFailed as failure:  # this client must not see cached answers, or local replies
+            answer_fault(call, reply, failure, outcome)
+        finally:
+            if session is not None:
+                self._end(call, session, outcome)
+            self.access_log.finished(call, plan, outcome)
+        return outcome
+
+    def _begin(self, call: Call, session: Session, outcome: Outcome) -> None:
+        """A call of a session begins: the client may cancel it by its id."""
         if call.verb == b"DELETE":
             self.sessions.end(session)
-        calls, id = session.streams.calls, call.request.id
-        if id is not None:
-            calls[id] = outcome
-        try:
-            prepared = self.on_behalf is None or await self._prepares(self.on_behalf, call, plan, reply, outcome)
-            if prepared and not await self._session_steps(call, plan, session, reply, outcome):
-                await self._steps(call, plan, reply, outcome)
-        finally:
-            if calls.get(id or b"") is outcome:
-                del calls[id or b""]
-            self.access_log.finished(call, plan, outcome)
-            if call.verb == b"DELETE":
-                self.sessions.tell_end(session)
-        return outcome
+        if call.request.id is not None:
+            session.streams.calls[call.request.id] = outcome
+
+    def _end(self, call: Call, session: Session, outcome: Outcome) -> None:
+        """A call of a session is over."""
+        calls, id = session.streams.calls, call.request.id or b""
+        if calls.get(id) is outcome:
+            del calls[id]
+        if call.verb == b"DELETE":
+            self.sessions.tell_end(session)
 
     def _admits(self, rules: AccessRules | None, call: Call, reply: Reply, outcome: Outcome) -> bool:
         """Whether the call may begin; otherwise it is answered."""
@@ -135,36 +146,46 @@ class Pipeline:
             return False
         return True
 
-    async def _steps(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
-        """The steps after the plan, up to the answer."""
+    async def _steps_on_behalf(
+        self, on_behalf: OnBehalf, call: Call, plan: Plan, reply: Reply, outcome: Outcome
+    ) -> None:
+        """The steps of a pool whose servers are told who the client is. Raises AttemptFailed."""
+        if not await self._prepares(on_behalf, call, plan, reply, outcome):
+            return
+        session = call.session
+        if session is not None and await self._session_steps(call, plan, session, reply, outcome):
+            return
+        await self._steps(call, plan, reply, outcome)
+        if isinstance(outcome.failure, UpstreamAuth):
+            on_behalf.refused(call.principal)
+
+    def _steps(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> Awaitable[None]:
+        """The steps after the plan, up to the answer. Awaiting them raises AttemptFailed."""
         if self.workload.left and plan.tool is not None and plan.kept is None and call.request.id is not None:
             self.workload.begin(call, plan, outcome)
-        try:
-            if plan.refusal is not None:
-                status = 400 if call.era is Era.MODERN else 200
-                answer_refusal(call, reply, outcome, status, INVALID_PARAMS, plan.refusal, None)
-            elif self.local_replies.is_local(call):
-                if not await self.local_replies.answer(call, plan, reply, outcome):
-                    await self.attempts.run(call, plan, reply, outcome)
-            elif (
-                call.request.method == "subscriptions/listen"
-                and call.era is Era.MODERN
-                and not self.settings.passthrough
-            ):
-                await self.hub.serve(call, reply, outcome)
-            elif plan.kept is not None and self.caching is not None and call.request.id is not None:
-                fetch = partial(self._admitted, call, plan, reply, outcome)
-                await self.caching.serve(call, plan, reply, outcome, fetch)
-            elif call.request.id is None:
-                await self._notification(call, plan, reply, outcome)
-            elif self.attempts.admission is None:
-                await self.attempts.run(call, plan, reply, outcome)
-            else:
-                await self._admitted(call, plan, reply, outcome)
-            if self.on_behalf is not None and isinstance(outcome.failure, UpstreamAuth):
-                self.on_behalf.refused(call.principal)
-        except AttemptFailed as failure:  # this client must not see cached answers, or local replies
-            answer_fault(call, reply, failure, outcome)
+        if plan.refusal is not None:
+            return self._refused(call, plan.refusal, reply, outcome)
+        if self.local_replies.is_local(call):
+            return self._local(call, plan, reply, outcome)
+        if call.request.id is None:
+            return self._notification(call, plan, reply, outcome)
+        if call.request.method == "subscriptions/listen" and call.era is Era.MODERN and not self.settings.passthrough:
+            return self.hub.serve(call, reply, outcome)
+        if plan.kept is not None and self.caching is not None:
+            fetch = partial(self._admitted, call, plan, reply, outcome)
+            return self.caching.serve(call, plan, reply, outcome, fetch)
+        if self.attempts.admission is None:
+            return self.attempts.run(call, plan, reply, outcome)
+        return self._admitted(call, plan, reply, outcome)
+
+    async def _refused(self, call: Call, why: str, reply: Reply, outcome: Outcome) -> None:
+        status = 400 if call.era is Era.MODERN else 200
+        answer_refusal(call, reply, outcome, status, INVALID_PARAMS, why, None)
+
+    async def _local(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
+        """The answer of the gateway itself, or the attempts if it has none."""
+        if not await self.local_replies.answer(call, plan, reply, outcome):
+            await self.attempts.run(call, plan, reply, outcome)
 
     async def _notification(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
         """The attempts of a message without an answer, once its rate admits it."""
@@ -190,6 +211,11 @@ class Pipeline:
             await self.attempts.run(call, plan, reply, outcome)
         finally:
             leave(gates)
+
+
+def _is_usual(call: Call, session: Session) -> bool:
+    """Whether none of the steps for calls of a session concerns the call."""
+    return call.request.id is not None and call.verb == b"POST" and not session.unseen
 
 
 def _answers(session: Session, plan: Plan) -> bool:

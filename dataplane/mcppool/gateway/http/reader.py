@@ -43,7 +43,7 @@ class HttpRequest:
 
     __slots__ = ("body", "head", "held", "http11", "keep_alive", "received")
 
-    def __init__(self, head: Head, body: bytes, *, http11: bool, held: Body | None = None) -> None:
+    def __init__(self, head: Head, body: bytes, http11: bool, held: Body | None = None) -> None:
         self.head = head
         self.body = body
         self.http11 = http11
@@ -166,7 +166,7 @@ class RequestReader:
                 if begin and len(data) - begin <= UNCHARGED:  # one whole request, with the head of the one before
                     check_length(len(data) - begin, self._limits.max_body)
                     self._blocked = True
-                    self._deliver(HttpRequest(last, data[begin:], http11=True))
+                    self._deliver(HttpRequest(last, data[begin:], True))
                     return False
                 if self._varies and self._feed_varied(data):
                     return False
@@ -185,7 +185,7 @@ class RequestReader:
             return False
         check_length(size, self._limits.max_body)
         self._blocked = True
-        self._deliver(HttpRequest(found[0], data[begin:], http11=True))
+        self._deliver(HttpRequest(found[0], data[begin:], True))
         return True
 
     def free(self) -> None:
@@ -357,4 +357,4 @@ class RequestReader:
         assert head is not None
         self.done = not head.keep_alive
         self._blocked = True
-        self._deliver(HttpRequest(head, body, http11=self._http11, held=held))
+        self._deliver(HttpRequest(head, body, self._http11, held))

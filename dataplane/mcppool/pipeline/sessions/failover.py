@@ -55,6 +55,13 @@ class Failover:
     probers: Probers
     background: BackgroundTasks
 
+    def settled_home(self, session: Session, tried: tuple[Endpoint, ...]) -> Endpoint | None:
+        """The endpoint where the session lives, if it may stay there; None if `home_of` has to decide."""
+        endpoint = self.endpoints.get(session.endpoint)
+        if endpoint is None or not endpoint.health.state.available or endpoint in tried:
+            return None
+        return endpoint
+
     async def home_of(self, session: Session, tried: tuple[Endpoint, ...], deadline: float = NEVER) -> Endpoint:
         """The endpoint where the session lives, after moving it away from one that is lost, left out or among `tried`.
 
