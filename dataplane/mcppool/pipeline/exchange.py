@@ -109,7 +109,7 @@ def relay_at_once(attempt: Attempt, response: Response) -> bool:
     """Pass on a whole answer; returns False for an event stream that needs a reader of its events. Raises
     AttemptFailed if it is not the answer."""
     if response.content_type == EVENT_STREAM:
-        return relay_single_event(attempt, response)
+        return relay_single_event(attempt, response, response.body)
     relay_whole(attempt, response, response.body)
     return True
 

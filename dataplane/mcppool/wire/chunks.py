@@ -1,4 +1,4 @@
-"""A body in the chunked coding that has come whole."""
+"""A part of a body in the chunked coding that ends where a chunk ends."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ import re
 from typing import Final
 
 MAX_CHUNKS: Final = 64
-"""Chunks that are joined here. The parser reads a body with more of them."""
+"""Chunks that are taken apart here. The parser reads a part with more of them."""
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
-_END: Final = b"\r\n0\r\n\r\n"
 
 
-def whole_body(data: bytes, at: int) -> bytes | None:
-    """The body whose chunks are exactly `data[at:]`.
+def whole_chunks(data: bytes, at: int) -> tuple[bytes, bool] | None:
+    """The content of the chunks that are exactly `data[at:]`, and whether the last chunk of the body is among them.
 
-    None for everything else: an unfinished body, an empty one, chunk extensions, trailers, bytes after the body.
+    None for everything else: a part of a chunk, chunk extensions, trailers, bytes behind the body.
     """
-    if not data.endswith(_END):
-        return None
-    last = len(data) - len(_END)
+    end = len(data)
     parts: list[bytes] = []
-    while (size := _SIZE.match(data, at)) is not None:
+    while at < end:
+        size = _SIZE.match(data, at)
+        if size is None or len(parts) > MAX_CHUNKS:
+            return None
         begin = size.end()
         at = begin + int(size[1], 16)
         if at == begin:
+            return (_joined(parts), True) if data.endswith(LAST_CHUNK) and begin + 2 == end else None
+        if not data.startswith(b"\r\n", at):
             return None
         parts.append(data[begin:at])
-        if at == last:
-            return parts[0] if len(parts) == 1 else b"".join(parts)
-        if len(parts) == MAX_CHUNKS or not data.startswith(b"\r\n", at):
-            return None
         at += 2
-    return None
+    return _joined(parts), False
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -151,3 +151,31 @@ async def test_the_parser_does_not_see_an_answer_with_a_known_head(monkeypatch: 
     assert len(seen) == 2
     assert (await exchange(line, chunked(b"data: 2\n\n", HEADS[4]), [])).body == b"data: 2\n\n"
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize("head", [HEADS[0], HEADS[4]])
+async def test_a_chunked_answer_with_a_known_head_may_be_cut_anywhere(head: bytes) -> None:
+    answer = chunked(b"data: 1\n\n", head)
+    chunk_ends = [answer.index(b"\r\n\r\n") + 4, answer.index(b"\r\nd\r\n") + 5, len(answer) - 5]
+    for first in range(len(answer)):
+        for second in chunk_ends:
+            line, fresh = Line(), Line()
+            await exchange(line, answer, [])
+            places = [first, second]
+            assert await exchange(line, answer, places) == await exchange(fresh, answer, places)
+            assert (await exchange(line, answer, [])).body == b"data: 1\n\n"
+            line.transport.dispose()
+            fresh.transport.dispose()
+
+
+async def test_the_parser_does_not_see_the_chunks_of_an_answer_with_a_known_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(httptools, "HttpResponseParser", RecordingParser)
+    monkeypatch.setattr(RecordingParser, "seen", seen := [])
+    line = Line()
+    answer = chunked(b"data: 1\n\n", HEADS[4])
+    await exchange(line, answer, [])
+    head, end = answer.index(b"\r\n\r\n") + 4, len(answer) - 5
+    assert (await exchange(line, answer, [head, end])).body == b"data: 1\n\n"
+    assert len(seen) == 1

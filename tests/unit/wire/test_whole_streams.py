@@ -6,7 +6,7 @@ import httptools
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mcppool.wire.chunks import MAX_CHUNKS, whole_body
+from mcppool.wire.chunks import LAST_CHUNK, MAX_CHUNKS, whole_chunks
 from mcppool.wire.single_event import data_of
 from mcppool.wire.sse import EventParser
 
@@ -37,18 +37,22 @@ class Parsed:
 
 @given(st.lists(PARTS, max_size=6), st.booleans())
 @example([b"1\r\nx\r\n"] * MAX_CHUNKS, True)
-@example([b"1\r\nx\r\n"] * (MAX_CHUNKS + 1), True)
-def test_a_chunked_body_is_the_one_that_the_parser_reads(parts: list[bytes], ends: bool) -> None:
-    data = HEAD + b"".join(parts) + (b"0\r\n\r\n" if ends else b"")
-    body = whole_body(data, len(HEAD))
-    if body is not None:
-        parsed = Parsed(data)
-        assert (parsed.messages, parsed.body) == (1, body)
+@example([b"1\r\nx\r\n"] * (MAX_CHUNKS + 2), True)
+def test_whole_chunks_are_those_that_the_parser_reads(parts: list[bytes], ends: bool) -> None:
+    data = HEAD + b"".join(parts) + (LAST_CHUNK if ends else b"")
+    found = whole_chunks(data, len(HEAD))
+    if found is not None:
+        body, last = found
+        parsed, with_end = Parsed(data), Parsed(data + LAST_CHUNK)
+        assert (parsed.messages, parsed.body) == (int(last), body)
+        assert last or (with_end.messages, with_end.body) == (1, body)
 
 
 def test_usual_chunked_bodies_need_no_parser() -> None:
-    for count in (1, 2, MAX_CHUNKS):
-        assert whole_body(HEAD + b"4\r\n\r\n0\r\r\n" * count + b"0\r\n\r\n", len(HEAD)) == b"\r\n0\r" * count
+    for count in (0, 1, 2, MAX_CHUNKS):
+        data = HEAD + b"4\r\n\r\n0\r\r\n" * count
+        assert whole_chunks(data, len(HEAD)) == (b"\r\n0\r" * count, False)
+        assert whole_chunks(data + LAST_CHUNK, len(HEAD)) == (b"\r\n0\r" * count, True)
 
 
 LINES = st.sampled_from(

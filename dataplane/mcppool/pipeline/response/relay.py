@@ -7,6 +7,7 @@ attempt may be made. Once a part has gone downstream there is no retry; the stre
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Sequence
 from time import monotonic
@@ -17,6 +18,7 @@ from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.local_reply.faults import fault_bytes
 from mcppool.pipeline.local_reply.rejection import acknowledge, answer_rejection, read_rejection
 from mcppool.pipeline.response.server_requests import show
+from mcppool.pipeline.response.single_event import relay_single_event
 from mcppool.pipeline.response.validate import (
     ID_PART,
     accept_answer,
@@ -85,11 +87,22 @@ async def relay_stream(attempt: Attempt, response: Response) -> None:
     elif attempt.call.request.id is None:  # its sender sees no part of the reply
         relay_whole(attempt, response, b"")
     elif response.content_type == EVENT_STREAM:
-        await _EventRelay(attempt, response).run()
+        await _relay_events(attempt, response)
     elif _must_be_whole(attempt):
         await _relay_read(attempt, response)
     else:
         await _relay_parts(attempt, response)
+
+
+async def _relay_events(attempt: Attempt, response: Response) -> None:
+    """An event stream; servers mostly send the answer as the first and only event."""
+    chunk = await response.next_chunk()
+    if response.whole or not relay_single_event(attempt, response, chunk):
+        await _EventRelay(attempt, response).run(chunk)
+        return
+    response.end_within(LINGER)
+    with contextlib.suppress(AttemptFailed):  # the client has its answer
+        await response.next_chunk()
 
 
 def _must_be_whole(attempt: Attempt) -> bool:
@@ -176,12 +189,12 @@ class _EventRelay:
         self._extra = b""
         self._home = attempt.call.session.home if attempt.call.session is not None else ("", "")
 
-    async def run(self) -> None:
-        """Raises AttemptFailed while no message has gone to the client."""
+    async def run(self, chunk: bytes) -> None:
+        """`chunk` is the first part of the stream. Raises AttemptFailed while no message has gone to the client."""
         parser = EventParser(self._attempt.context.settings.spec.limits.max_answer, in_steps=True)
         holding = Holding(self._attempt.context.account)
         try:
-            while (chunk := await self._response.next_chunk()) and not self._answered:
+            while chunk and not self._answered:
                 for events in parser.feed_in_steps(chunk):
                     await self._pass_on(events)
                     if len(chunk) > PIECE:
@@ -190,6 +203,7 @@ class _EventRelay:
                     raise NoMemory
                 if self._answered:
                     self._response.end_within(LINGER)
+                chunk = await self._response.next_chunk()
             await self._pass_on(parser.finish())
             if not self._answered and not self._may_be_resumed:
                 raise ConnectionLost("the stream ended without an answer", answered=True)

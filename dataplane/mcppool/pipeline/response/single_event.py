@@ -1,4 +1,4 @@
-"""Passes on an answer that has come as a whole event stream of one event: it is judged as JSON is, without a reader of
+"""Passes on an answer that has come as the only event of a stream: it is judged as JSON is, without a reader of
 events."""
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from mcppool.wire.single_event import data_of
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON these are white space between members, never part of a string
 
 
-def relay_single_event(attempt: Attempt, response: Response) -> bool:
-    """Pass on a whole answer of type `text/event-stream`, if it is one event with the answer; otherwise return False:
-    then nothing has happened yet. Raises AttemptFailed if the event answers another request."""
-    call, stream = attempt.call, response.body
+def relay_single_event(attempt: Attempt, response: Response, stream: bytes) -> bool:
+    """Pass on a stream that is one event with the answer, so far or whole; otherwise return False: then nothing has
+    happened yet. Raises AttemptFailed if the event answers another request."""
+    call = attempt.call
     if response.status != 200 or call.request.id is None:
         return False
     if len(stream) > attempt.context.settings.spec.limits.max_answer:

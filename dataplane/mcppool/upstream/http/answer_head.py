@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mcppool.upstream.http.response import Response
-from mcppool.wire.chunks import whole_body
 from mcppool.wire.repeated_head import RepeatedHead
 
 
@@ -11,27 +10,20 @@ class AnswerHead(RepeatedHead):
     """The head of the last whole answer on a connection.
 
     `before` and `after` are its bytes around the digits of Content-Length; of the head of a chunked answer, `before` is
-    all of it and `after` is None. `lines` are its headers without Content-Length, names in lower case; `keep_for` is
-    its Keep-Alive time-out in seconds, None if it has none.
+    all of it and `after` is None. `bytes` is the head of a chunked answer, None for any other. `lines` are its headers
+    without Content-Length, names in lower case; `keep_for` is its Keep-Alive time-out in seconds, None if it has none.
     """
 
-    __slots__ = ("_chunked", "content_type", "keep_for", "lines", "status")
+    __slots__ = ("bytes", "content_type", "keep_for", "lines", "status")
 
     def __init__(self, before: bytes, after: bytes | None, response: Response) -> None:
         self.remember(before, after or b"")
-        self._chunked = after is None
+        self.bytes = before if after is None else None  # of the head of a chunked answer
         self.status = response.status
         self.lines = [line for line in response.headers if line[0] != b"content-length"]
         self.content_type = response.content_type
         said = [keep_alive_timeout(value) for name, value in self.lines if name == b"keep-alive"]
         self.keep_for = next((seconds for seconds in reversed(said) if seconds is not None), None)
-
-    def body_of(self, data: bytes) -> bytes | None:
-        """The body of the answer, if `data` is this head with all of a body and nothing else; otherwise None."""
-        if self._chunked:
-            return whole_body(data, self._begin) if data.startswith(self._before) else None
-        begin = self.body_in(data)
-        return data[begin:] if begin else None
 
 
 def keep_alive_timeout(value: bytes) -> float | None:

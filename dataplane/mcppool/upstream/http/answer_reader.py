@@ -12,6 +12,7 @@ import httptools
 
 from mcppool.upstream.http.answer_head import AnswerHead, keep_alive_timeout
 from mcppool.upstream.http.response import Response
+from mcppool.wire.chunks import whole_chunks
 from mcppool.wire.repeated_head import MAX_REMEMBERED, split_head
 
 MAX_HEAD = 64 * 1024
@@ -49,8 +50,8 @@ class AnswerReader:
     """Reads into `response`, None between two exchanges."""
 
     __slots__ = (
-        "_beginning", "_chunked", "_coding", "_known", "_mark", "_parser", "_received", "_receiver", "_sized",
-        "response",
+        "_ahead", "_beginning", "_chunked", "_coding", "_deaf", "_known", "_mark", "_parser", "_received",
+        "_receiver", "_sized", "response",
     )  # fmt: skip
 
     def __init__(self, receiver: AnswerReceiver) -> None:
@@ -61,6 +62,8 @@ class AnswerReader:
         self._mark = 0  # `_received` when the head was complete, or when the last part of the body came
         self._beginning = b""  # the first piece of the answer, until its head has been read
         self._known: AnswerHead | None = None
+        self._ahead: AnswerHead | None = None  # of a chunked answer that the parser has not seen yet
+        self._deaf = False  # the parser reads what was read before
         self._sized = False
         self._chunked = False
         self._coding = b""  # the content coding of the body; the gateway accepts none
@@ -69,6 +72,7 @@ class AnswerReader:
         """Read the next answer into `response`."""
         self.response = response
         self._received = self._mark = 0
+        self._ahead = None
 
     def forget_head(self) -> None:
         """The next answer is to be handed over with its head, before its body."""
@@ -86,13 +90,16 @@ class AnswerReader:
             self._receiver.close()
             return
         if not self._received:
-            known = self._known
-            if known is not None and (body := known.body_of(data)) is not None:
-                self._take(response, known, body)
+            if self._known is not None and self._take(response, self._known, data):
                 return
             self._beginning = data
             self._coding = b""
             self._sized = self._chunked = False
+        elif self._ahead is not None:
+            if (found := whole_chunks(data, 0)) is not None:
+                self._take_chunks(response, *found)
+                return
+            self._catch_up(self._ahead)
         self._received += len(data)
         size = response.size
         try:
@@ -114,7 +121,7 @@ class AnswerReader:
     def end(self) -> bool:
         """The connection has ended: return whether that completes an answer, whose body has no length."""
         response = self.response
-        if response is None or response.status < 200 or self._sized or self._chunked:
+        if response is None or response.status < 200 or self._sized or self._chunked or self._ahead is not None:
             return False
         self._complete(response, kept=False)
         return True
@@ -130,7 +137,7 @@ class AnswerReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header of the answer."""
         response = self.response
-        if response is None or response.status >= 200:  # a trailer: the gateway uses none
+        if response is None or self._deaf or response.status >= 200:  # a trailer: the gateway uses none
             return
         name = name.lower()
         response.headers.append((name, value))
@@ -152,7 +159,7 @@ class AnswerReader:
     def on_headers_complete(self) -> None:
         """The status is known; an interim answer is dropped."""
         response = self.response
-        if response is None:
+        if response is None or self._deaf:
             return
         response.status = self._parser.get_status_code()
         if 100 <= response.status < 200:
@@ -191,17 +198,59 @@ class AnswerReader:
         if kept and response.whole:
             self._remember(response)
 
-    def _take(self, response: Response, head: AnswerHead, body: bytes) -> None:
-        """Take a whole answer with the same head as the one before; the parser does not see it."""
-        self._received = 1  # later bytes belong to no answer
+    def _take(self, response: Response, head: AnswerHead, data: bytes) -> bool:
+        """Take the beginning of an answer with the same head as the one before; the parser does not see it. Returns
+        False for any other answer, and for one that does not end here or where a chunk ends."""
+        if head.bytes is None:
+            begin = head.body_in(data)
+            if not begin:
+                return False
+            self._begin(response, head)
+            response.chunks.append(data[begin:])
+            response.complete = True
+            self._receiver.answer_complete(response, True)
+            return True
+        if not data.startswith(head.bytes):
+            return False
+        found = whole_chunks(data, len(head.bytes))
+        if found is None:
+            return False
+        self._begin(response, head)
+        self._ahead = head
+        self._take_chunks(response, *found)
+        return True
+
+    def _begin(self, response: Response, head: AnswerHead) -> None:
+        self._received = self._mark = 1  # later bytes do not begin an answer
         if head.keep_for is not None:
             self._receiver.keep_for = head.keep_for
         response.status = head.status
         response.headers = head.lines
         response.content_type = head.content_type
-        response.chunks.append(body)
-        response.complete = True
-        self._receiver.answer_complete(response, True)
+
+    def _take_chunks(self, response: Response, body: bytes, last: bool) -> None:
+        """Take the content of whole chunks of an answer whose head the parser has not seen; `last`: it is complete."""
+        if body:
+            response.chunks.append(body)
+            response.size += len(body)
+            if len(response.chunks) > MAX_PARTS:
+                response.join_parts()
+        if last:
+            self._ahead = None
+            response.complete = True
+            self._receiver.answer_complete(response, True)
+        elif body:
+            self._receiver.part_received(response)
+
+    def _catch_up(self, head: AnswerHead) -> None:
+        """Let the parser read the rest of an answer that was taken without it so far: behind a chunk it is where it is
+        behind the head."""
+        self._ahead = None
+        self._beginning = self._coding = b""
+        self._sized, self._chunked = False, True
+        self._deaf = True
+        self._parser.feed_data(head.bytes or b"")
+        self._deaf = False
 
     def _remember(self, response: Response) -> None:
         """Keep the head of a whole answer, if it came in the first piece and gives the length of the body, or says that
