@@ -102,8 +102,9 @@ class Answer:
     def whole_stream(self, headers: bytes, events: bytes) -> None:
         self.status, self.body, self.done = 200, self.body + events, True
 
-    def begin(self, status: int, headers: bytes) -> None:
+    def begin(self, status: int, headers: bytes, part: bytes = b"") -> None:
         self.status = status
+        self.body += part
 
     def write(self, chunk: bytes) -> None:
         self.body += chunk

@@ -70,14 +70,15 @@ class Answer:
 
     def whole_stream(self, headers: bytes, events: bytes) -> None:
         """The complete answer as events."""
-        self.begin(200, headers)
-        self.write(events)
+        self.begin(200, headers, events)
 
-    def begin(self, status: int, headers: bytes) -> None:
-        """The head of an answer in parts or of a stream of events."""
+    def begin(self, status: int, headers: bytes, part: bytes = b"") -> None:
+        """The head of an answer in parts or of a stream of events, and its first part."""
         self.status, self.headers = status, headers
         media_type = (header_value(headers, b"content-type") or b"").partition(b";")[0].strip().lower()
         self._events = EventParser() if media_type == EVENT_STREAM else None
+        if part:
+            self.write(part)
 
     def write(self, chunk: bytes) -> None:
         """Take a part. Raises AttemptFailed if the answer becomes too large."""

@@ -313,7 +313,7 @@ class Router:
         headers = notes.headers
         if not notes.is_json:
             raise _Refused("content_type", 415, INVALID_REQUEST, "Content-Type must be application/json")
-        if request.lost:
+        if request.held is not None and request.held.lost:
             return _lost_body_call(request, notes)
         try:
             message = parse_request(request.body)

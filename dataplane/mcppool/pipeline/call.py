@@ -103,8 +103,8 @@ class Reply(Protocol):
     def whole_stream(self, headers: bytes, events: bytes) -> None:
         """The complete answer, of status 200, as whole events."""
 
-    def begin(self, status: int, headers: bytes) -> None:
-        """The head of a streamed answer."""
+    def begin(self, status: int, headers: bytes, part: bytes = b"") -> None:
+        """The head of a streamed answer, and its first part if that is known."""
 
     def write(self, chunk: bytes) -> None:
         """A part of a streamed answer."""

@@ -47,8 +47,9 @@ class Exchange:
                 await _obtain_credentials(attempt)
                 now = monotonic()
             if call.request.id == connection.carried and call.request.id and not (attempt.reissue or call.session):
-                asked, number = (call.request, plan.body), attempt.outcome.attempts
-                attempt.reissue = reissue_small(*asked, number) or await reissue(*asked, number)
+                attempt.reissue = reissue_small(call.request, plan.body, attempt.outcome.attempts) or await reissue(
+                    call.request, plan.body, attempt.outcome.attempts
+                )
             if attempt.outcome.cancelled:  # before it was sent
                 end_cancelled(attempt.reply, attempt.outcome)
                 return

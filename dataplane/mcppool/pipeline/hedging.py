@@ -67,10 +67,10 @@ class _Lane:
         if self._mine():
             self._race.reply.whole_stream(headers, events)
 
-    def begin(self, status: int, headers: bytes) -> None:
+    def begin(self, status: int, headers: bytes, part: bytes = b"") -> None:
         """As of `Reply`."""
         if self._mine():
-            self._race.reply.begin(status, headers)
+            self._race.reply.begin(status, headers, part)
 
     def write(self, chunk: bytes) -> None:
         """As of `Reply`."""

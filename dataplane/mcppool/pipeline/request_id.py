@@ -23,7 +23,7 @@ async def reissue(request: RpcRequest, body: bytes, attempt: int) -> ReissuedReq
     small = reissue_small(request, body, attempt)
     if small is not None:
         return small
-    id = _fresh_id(attempt)
+    id = b'"mcppool-%d-%d"' % (attempt, next(_numbers))
     return ReissuedRequest(request, id, await in_turns(replaced(body, ("id",), id)))
 
 
@@ -31,12 +31,8 @@ def reissue_small(request: RpcRequest, body: bytes, attempt: int) -> ReissuedReq
     """The same at once; None for a body of more than `BULK` bytes."""
     if len(body) > BULK:
         return None
-    id = _fresh_id(attempt)
+    id = b'"mcppool-%d-%d"' % (attempt, next(_numbers))
     return ReissuedRequest(request, id, splice_id(body, request.id or b"", id) or replace_id(body, id))
-
-
-def _fresh_id(attempt: int) -> bytes:
-    return b'"mcppool-%d-%x"' % (attempt, next(_numbers))
 
 
 class ReissuedRequest:
@@ -51,9 +47,8 @@ class ReissuedRequest:
 
     def restore(self, message: bytes) -> bytes:
         """The answer, which has this id, with the client's own id."""
-        # A server that repeats its members, or the id elsewhere, gets a closer look.
-        if len(message) <= BULK and message.count(self.id) == 1:
+        if len(message) <= BULK:
             spliced = splice_id(message, self.id, self._original)
-            if spliced is not None:
+            if spliced is not None and self.id not in spliced:  # otherwise the server may have repeated the member
                 return spliced
         return replace_id(message, self._original)

@@ -21,6 +21,8 @@ MAX_MEMBERS: Final = 1000
 """Maximum number of members in an envelope, in ``params`` or in ``_meta``."""
 
 _BRACKETS: Final = 500
+SHALLOW: Final = 2 * _BRACKETS
+"""Bytes of a document up to which its depth does not matter."""
 _HEADROOM: Final = 48  # stack frames: later readers are about a dozen below the first one
 
 _T = TypeVar("_T")
@@ -81,7 +83,7 @@ def read_first(decode: Callable[[bytes], _T], document: bytes) -> _T:
     find the document too deep, so the first reader leaves room. Raises the exceptions of `decode`, RecursionError among
     them.
     """
-    if len(document) > 2 * _BRACKETS and document.count(b"{") + document.count(b"[") > _BRACKETS:
+    if len(document) > SHALLOW and document.count(b"{") + document.count(b"[") > _BRACKETS:
         return _further_down(_HEADROOM, decode, document)
     return decode(document)
 

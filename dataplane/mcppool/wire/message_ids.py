@@ -15,7 +15,6 @@ from mcppool.wire.raw_values import is_number
 
 _decode_any = msgspec.json.Decoder().decode
 _BEGINNING: Final = b'{"jsonrpc":"2.0","id":'
-_BEFORE_ID: Final = len(_BEGINNING)
 _BRACE: Final = 0x7B
 _encode = msgspec.json.Encoder().encode
 
@@ -48,14 +47,15 @@ def splice_id(body: bytes, id: bytes, new_id: bytes) -> bytes | None:
 
     None if the id is not where writers usually put it: behind `jsonrpc` at the beginning, or at the end.
     """
-    if body.startswith(_BEGINNING):
-        end = _BEFORE_ID + len(id)
-        if body.startswith(id, _BEFORE_ID) and body[end : end + 1] in (b",", b"}"):
-            return b"%b%b%b" % (_BEGINNING, new_id, body[end:])
-        return None
+    beginning = _BEGINNING + id
+    if body.startswith(beginning):
+        at = len(beginning)
+        return _BEGINNING + new_id + body[at:] if body[at] in b",}" else None
     # The last brace closes the message itself, so the member before it is a member of the message.
     ending = b',"id":%b}' % id
-    return b'%b,"id":%b}' % (body[: -len(ending)], new_id) if body.endswith(ending) and body[0] == _BRACE else None
+    if not body.endswith(ending) or body[0] != _BRACE:
+        return None
+    return b'%b,"id":%b}' % (body[: -len(ending)], new_id)
 
 
 def rewrite_ids(

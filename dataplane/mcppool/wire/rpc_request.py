@@ -16,7 +16,7 @@ from mcppool.wire.bulk import BULK, outline_of
 from mcppool.wire.errors import INVALID_REQUEST, BadEnvelope
 from mcppool.wire.headers import NAME_ATTRIBUTE
 from mcppool.wire.lookalikes import ENVELOPE, META, PARAMS, refuse_lookalikes
-from mcppool.wire.members import read_first, unique_members
+from mcppool.wire.members import SHALLOW, read_first, unique_members
 from mcppool.wire.message_ids import request_id
 from mcppool.wire.raw_values import Kind, check_utf8, envelope_members, mended, task_id_in, text_in
 
@@ -116,7 +116,7 @@ def parse_request(body: bytes) -> RpcRequest:
     if len(body) > BULK:
         body = outline_of(body).text
     try:
-        message = read_first(_decode_message, body)
+        message = _decode_message(body) if len(body) <= SHALLOW else read_first(_decode_message, body)
     except msgspec.ValidationError:
         return _parse_carefully(body)
     except (ValueError, RecursionError) as error:

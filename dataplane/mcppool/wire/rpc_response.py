@@ -7,7 +7,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from mcppool.wire.bulk import BULK, outline_of
 from mcppool.wire.errors import INVALID_REQUEST, BadEnvelope
-from mcppool.wire.members import read_first, unique_members, without_lone_surrogates
+from mcppool.wire.members import SHALLOW, read_first, unique_members, without_lone_surrogates
 from mcppool.wire.message_ids import canonical_id
 from mcppool.wire.raw_values import Kind, check_utf8, envelope_members, is_number, mended, task_id_in, text_in
 
@@ -56,6 +56,7 @@ class _Answer(Struct, gc=False):
     error: _Error | None = None
 
 
+_QUOTE = 0x22
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
@@ -68,7 +69,7 @@ def parse_response(body: bytes) -> RpcResponse:
     if len(body) > BULK:
         body = outline_of(body).text
     try:
-        answer = read_first(_decode_answer, body)
+        answer = _decode_answer(body) if len(body) <= SHALLOW else read_first(_decode_answer, body)
     except msgspec.ValidationError:
         answer = _answer_carefully(body)
     except (ValueError, RecursionError) as error:
@@ -78,7 +79,7 @@ def parse_response(body: bytes) -> RpcResponse:
     if answer.jsonrpc != "2.0":
         raise BadEnvelope(INVALID_REQUEST, 'jsonrpc must be "2.0"', "not_jsonrpc")
     id = None if answer.id is UNSET else bytes(answer.id)
-    if id is not None and not id.isdigit() and (b"\\" in id or not id.startswith(b'"')):
+    if id is not None and not id.isdigit() and (id[0] != _QUOTE or b"\\" in id):
         id = canonical_id(id)
     result = answer.result
     if answer.method is not None:

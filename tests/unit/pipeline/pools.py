@@ -80,9 +80,11 @@ class Heard:
         self.said.append("whole")
         self.status, self.headers, self.body = 200, headers, self.body + events
 
-    def begin(self, status: int, headers: bytes) -> None:
+    def begin(self, status: int, headers: bytes, part: bytes = b"") -> None:
         self.said.append("begin")
         self.status, self.headers = status, headers
+        if part:
+            self.write(part)
 
     def write(self, chunk: bytes) -> None:
         self.said.append("write")

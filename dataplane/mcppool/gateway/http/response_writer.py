@@ -156,20 +156,27 @@ class ResponseWriter:
             self.state = ENDED
             self._buffer.write(b"%b%b%b%b\r\n" % (STATUS_LINES[204], headers, self.cors, self._persistence()))
 
-    def begin(self, status: int, headers: bytes) -> None:
-        """Write the head of a stream; a client of HTTP/1.0 gets a stream that ends with the connection."""
+    def begin(self, status: int, headers: bytes, part: bytes = b"") -> None:
+        """Write the head of a stream and its first part; a client of HTTP/1.0 gets a stream that ends with the
+        connection."""
         is_events = _EVENT_TYPE in headers.lower()
-        if self.state is OPENED:
-            if is_events:
-                self.state = EVENTS
-            else:
-                self._begin_event()
+        if self.state is WAITING:
+            self.state = EVENTS if is_events else BODY
+            framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+            head = STATUS_LINES[status], headers, self.cors, framing, self._persistence()
+            if part and self._chunked and len(part) <= COPIED:  # in one write
+                if self._comment_every:
+                    self._written = monotonic()
+                self._buffer.write(b"%b%b%b%b%b\r\n%x\r\n%b\r\n" % (*head, len(part), part))
+                return
+            self._buffer.write(b"%b%b%b%b%b\r\n" % head)
+        elif self.state is not OPENED:
             return
-        if self.state is not WAITING:
-            return
-        self.state = EVENTS if is_events else BODY
-        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        self._buffer.write(b"%b%b%b%b%b\r\n" % (STATUS_LINES[status], headers, self.cors, framing, self._persistence()))
+        elif is_events:
+            self.state = EVENTS
+        else:
+            self._begin_event()
+        self.write(part)
 
     def write(self, chunk: bytes) -> None:
         """Write a part of a stream."""

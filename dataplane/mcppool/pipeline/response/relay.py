@@ -100,9 +100,12 @@ async def _relay_events(attempt: Attempt, response: Response) -> None:
     if response.whole or not relay_single_event(attempt, response, chunk):
         await _EventRelay(attempt, response).run(chunk)
         return
+    if response.complete:
+        return
     response.end_within(LINGER)
     with contextlib.suppress(AttemptFailed):  # the client has its answer
         await response.next_chunk()
+    attempt.reply.end()
 
 
 def _must_be_whole(attempt: Attempt) -> bool:
@@ -269,22 +272,21 @@ class _EventRelay:
         if not parts:
             return
         for part in parts:
-            if self._told:
-                self._begin()
+            if not self._told:
+                reply.aside(part, header_lines(self._response))
+            elif self._begun:
                 reply.write(part)
             else:
-                reply.aside(part, header_lines(self._response))
+                self._begin(part)
         self._note_resumption()
         await reply.drain()
 
-    def _begin(self) -> None:
-        if self._begun:
-            return
+    def _begin(self, part: bytes) -> None:
         self._begun = True
         self._response.hold(False)
         outcome = self._attempt.outcome
         outcome.status = outcome.status if self._answered else "error"
-        self._attempt.reply.begin(200, header_lines(self._response) + self._extra)
+        self._attempt.reply.begin(200, header_lines(self._response) + self._extra, part)
 
     def _note_resumption(self) -> None:
         """The client has an event id: from now on it can come back for the rest."""

@@ -41,5 +41,8 @@ def relay_single_event(attempt: Attempt, response: Response, stream: bytes) -> b
         if b"\n" in answer or b"\r" in answer:
             answer = answer.translate(_ONE_LINE)
         stream = b"%b%b%b" % (stream[:start], answer, stream[end:])
-    attempt.reply.whole_stream(headers, stream)
+    if response.complete:
+        attempt.reply.whole_stream(headers, stream)
+    else:
+        attempt.reply.begin(200, headers, stream)
     return True

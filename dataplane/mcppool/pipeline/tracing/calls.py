@@ -124,7 +124,7 @@ class _Opening:
         self.whole = reply.whole
         self.whole_stream = reply.whole_stream
 
-    def begin(self, status: int, headers: bytes) -> None:
+    def begin(self, status: int, headers: bytes, part: bytes = b"") -> None:
         """As of `Reply`."""
-        self._reply.begin(status, headers)
+        self._reply.begin(status, headers, part)
         self._opened()
