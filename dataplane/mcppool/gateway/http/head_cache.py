@@ -31,7 +31,7 @@ class Head(RepeatedHead):
 
     __slots__ = ("changes", "keep_alive", "like", "lines", "method", "model", "notes", "target")
 
-    def __init__(self, method: bytes, target: bytes, lines: list[tuple[bytes, bytes]], *, keep_alive: bool) -> None:
+    def __init__(self, method: bytes, target: bytes, lines: list[tuple[bytes, bytes]], keep_alive: bool) -> None:
         self.method = method
         self.target = target
         self.lines = lines
@@ -51,7 +51,7 @@ class Head(RepeatedHead):
         lines = self.lines.copy()
         for at, value in changes:
             lines[at] = lines[at][0], value
-        head = Head(self.method, self.target, lines, keep_alive=self.keep_alive)
+        head = Head(self.method, self.target, lines, self.keep_alive)
         head.like, head.changes = self, changes
         return head
 

@@ -265,7 +265,7 @@ class RequestReader:
         self._http11 = version == b"1.1"
         keep_alive = self._http11 and self._keep_alive
         lines = [line for line in self._lines if line[0] != b"content-length"]
-        self._head = Head(method, target, lines, keep_alive=keep_alive)
+        self._head = Head(method, target, lines, keep_alive)
         if self._key is not None and keep_alive and not self.expects:
             self._heads_for(lines).keep(self._key, self._head)
             self._last = self._head

@@ -6,7 +6,6 @@ same name and a plain value, and nothing that is remembered with a head may depe
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from mcppool.gateway.http.head_cache import Change, Head
@@ -21,13 +20,18 @@ _FIXED: Final = frozenset(
 )
 _FIXED_PREFIXES: Final = (b"access-control-", b"mcp-", b"sec-")
 _PARAM_PREFIX: Final = b"mcp-param-"
-_VALUE: Final = re.compile(rb"[!-~](?:[ -~]*[!-~])?")
+_LENGTH: Final = -1
+"""Stands for the place of Content-Length, which is not in `Head.lines`."""
+_PLAIN: Final = bytes(range(0x20, 0x7F))
+_SPACE: Final = 0x20
 
 
 class HeadModel:
     """A known head, line by line. `credential_headers` are the names whose values belong to credentials."""
 
-    __slots__ = ("_digits_at", "_head", "_length_at", "_lines", "_prefixes", "credential_headers")
+    __slots__ = (
+        "_digits_at", "_first", "_head", "_length_at", "_lines", "_prefixes", "_spots", "credential_headers",
+    )  # fmt: skip
 
     def __init__(self, head: Head, credential_headers: frozenset[bytes]) -> None:
         before, after = head.key
@@ -36,6 +40,8 @@ class HeadModel:
         self._lines = (before + after)[: -len(b"\r\n\r\n")].split(b"\r\n")
         self._length_at = before.count(b"\r\n")
         self._digits_at = len(self._lines[self._length_at])
+        self._first = b""  # the bytes before the first value that varies
+        self._spots: tuple[tuple[int, bytes], ...] = ()  # places of such values in `Head.lines`, the bytes behind them
         names = [name for name, _ in head.lines]
         # As far as a line may vary: its name, the colon and a space.
         self._prefixes: list[bytes | None] = [None] * len(self._lines)
@@ -52,23 +58,74 @@ class HeadModel:
             return True
         return name.startswith(_FIXED_PREFIXES) and not name.startswith(_PARAM_PREFIX)
 
+    def read_again(self, head: bytes) -> tuple[Head, int] | None:
+        """The result of `read` for a head that differs in the same lines as the one before, or in fewer."""
+        at = len(self._first)
+        if not at or not head.startswith(self._first):
+            return None
+        changes: list[Change] = []
+        length = 0
+        for place, segment in self._spots:
+            end = head.find(b"\r\n", at)
+            value = head[at:end]
+            if not head.startswith(segment, end):
+                return None
+            if place != _LENGTH:
+                if not _is_plain(value):
+                    return None
+                changes.append((place, value))
+            elif value.isdigit() and len(value) <= MAX_DIGITS:
+                length = int(value)
+            else:
+                return None
+            at = end + len(segment)
+        return (self._head.varied(changes), length) if at == len(head) else None
+
+    def _expect(self, changed: list[int]) -> None:
+        """The next head probably differs in these lines: note the bytes between their values."""
+        spots = sorted((*changed, self._length_at))
+        segments: list[bytes] = []
+        segment = b""
+        for at, line in enumerate(self._lines):
+            prefix = line if at == self._length_at else self._prefixes[at]
+            if at in spots and prefix is not None:
+                segments.append(segment + prefix)
+                segment = b"\r\n"
+            else:
+                segment += line + b"\r\n"
+        self._first, *others = *segments, segment + b"\r\n"
+        places = [_LENGTH if at == self._length_at else self._place(at) for at in spots]
+        self._spots = tuple(zip(places, others, strict=True))
+
+    def _place(self, at: int) -> int:
+        """The place of a line in `Head.lines`, which has neither the request line nor Content-Length."""
+        return at - 1 - (at > self._length_at)
+
     def read(self, lines: list[bytes]) -> tuple[Head, int] | None:
         """The head with these lines, and the length of its body; None if it differs in more than values."""
         if len(lines) != len(self._lines):
             return None
         known, prefixes, length_at = self._lines, self._prefixes, self._length_at
+        changed: list[int] = []
         changes: list[Change] = []
         for at, line in enumerate(lines):
             if line == known[at] or at == length_at:
                 continue
             prefix = prefixes[at]
-            if prefix is None or not line.startswith(prefix) or _VALUE.fullmatch(line, len(prefix)) is None:
+            if prefix is None or not line.startswith(prefix) or not _is_plain(line[len(prefix) :]):
                 return None
-            changes.append((at - 1 - (at > length_at), line[len(prefix) :]))
+            changed.append(at)
+            changes.append((self._place(at), line[len(prefix) :]))
         digits = lines[length_at][self._digits_at :]
         if not (lines[length_at].startswith(known[length_at]) and digits.isdigit() and len(digits) <= MAX_DIGITS):
             return None
+        self._expect(changed)
         return self._head.varied(changes), int(digits)
+
+
+def _is_plain(value: bytes) -> bool:
+    """Whether a value is visible ASCII, without white space at its ends."""
+    return bool(value) and not value.translate(None, _PLAIN) and value[0] != _SPACE and value[-1] != _SPACE
 
 
 class HeadModels:
@@ -90,6 +147,12 @@ class HeadModels:
         """A whole head that differs from a known one in values only, and the length of its body."""
         if len(head) > MAX_REMEMBERED:
             return None
+        for known in self._heads:
+            model = known.model
+            if isinstance(model, HeadModel) and model.credential_headers is credential_headers:
+                found = model.read_again(head)
+                if found is not None:
+                    return found
         lines = head[: -len(b"\r\n\r\n")].split(b"\r\n")
         for known in self._heads:
             model = known.model
