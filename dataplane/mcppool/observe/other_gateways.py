@@ -139,9 +139,11 @@ class OtherGateways:
                 addresses[url] = Address(url, parts.netloc)
                 continue
             try:
-                infos = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-            except OSError as error:
-                failed.append((url, f"its name has no address: {error.strerror or error}"))
+                async with asyncio.timeout(PATIENCE):
+                    infos = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+            except (OSError, UnicodeError) as error:  # a name may be none that DNS knows
+                why = getattr(error, "strerror", None) or str(error) or f"no answer within {PATIENCE:.0f} s"
+                failed.append((url, f"its name has no address: {why}"))
                 continue
             for *_, pair in infos:
                 host = f"[{pair[0]}]" if ":" in str(pair[0]) else pair[0]
