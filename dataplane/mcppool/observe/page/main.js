@@ -45,7 +45,7 @@ function change({ at, hash, generation, problems: refusals, settings, more }) {
   const what = refusals.length ? "refused" : settings.length ? plural(settings.length + more, "setting") + " changed" : "no setting changed";
   return make(
     "details", { class: "change", "data-key": `${at} ${hash}`, "data-keep": "open" },
-    make("summary", null, clock(at), " ", make("span", { class: refusals.length ? "state bad" : "quiet" }, what), generation ? make("span", { class: "quiet" }, ` generation ${generation}`) : null),
+    make("summary", null, clock(at), " ", make("span", { class: refusals.length ? "state bad" : "quiet" }, what), generation ? make("span", { class: "quiet" }, `, generation ${generation}`) : null),
     make("ul", { class: "diff" },
       refusals.map((problem) => make("li", null, make("code", null, problem))),
       settings.map(({ path, before, after }) => make("li", null, make("code", null, path),

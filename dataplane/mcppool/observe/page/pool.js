@@ -128,8 +128,9 @@ function events(pool) {
 }
 
 function breakers(pool) {
-  const rows = pool.breakers.map((line) => ({ key: `${line.tool} ${line.endpoint}`, cells: [[link(pool.name, line.tool, line.tool)], [make("span", { class: "address" }, line.endpoint)], [state(line.state)]] }));
-  return part("Breakers", rows.length ? table("Breakers", [["Tool"], ["Endpoint"], ["State"]], rows) : "All are closed.");
+  const rows = pool.breakers.map((line) => ({ key: `${line.tool} ${line.endpoint}`, cells: [[link(pool.name, line.tool, line.tool)], [copyable(line.endpoint)], [state(line.state)]] }));
+  if (!rows.length) return part("Breakers", "All are closed.");
+  return make("div", { class: "wide" }, table("Breakers that are not closed", [["Tool", "address"], ["Endpoint", "address"], ["State"]], rows, "sheets"));
 }
 
 function cache({ cache: found }) {
