@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from bench.measure import Round
-from bench.report import NOISY, Measured, Report, scene_table
+from bench.report import HERE, NOISY, PAGE, Measured, Report, scene_table
 from bench.scenes import Aims, Scene
 
 PLAIN = Scene("plain", "the plain case", aims=Aims(naive=4))
@@ -51,3 +53,13 @@ def test_one_disturbed_target_makes_the_report_noisy() -> None:
     disturbed = Measured(PLAIN, 1, {"naive": rounds(1e-6), "mcppool": rounds(1e-6, others=2 * NOISY)})
     assert not Report({}, [calm], {}).noisy()
     assert Report({}, [calm, disturbed], {}).noisy()
+
+
+def test_each_section_that_a_benchmark_writes_is_on_the_page() -> None:
+    programs = [path.read_text() for path in HERE.rglob("*.py")]
+    names = {name for text in programs for name in re.findall(r'write_section\("(\w+)"', text)}
+    assert "throughput" in names
+    page = PAGE.read_text()
+    for name in names:
+        assert f"<!-- bench:{name} -->" in page
+        assert f"<!-- /bench:{name} -->" in page
