@@ -197,6 +197,7 @@ async def test_clients_of_both_eras_are_served_and_every_page_shows_the_whole(tw
     pool = next(pool for pool in json.loads(front.get("/status.json")[1])["pools"] if pool["name"] == "demo")
     assert sum(endpoint["attempts"] for endpoint in pool["endpoints"]) >= 15
     assert front.get("/livez")[0] == front.get("/readyz")[0] == 200
+    assert "demo" in json.loads(front.get("/advice.json")[1])["pools"]
     settings = front.configz()
     assert settings["process"]["listener.workers"]["value"] == 2
     assert settings["pools"][LIMITED]["connection_pool.max_connections"]["value"] == 50

@@ -35,10 +35,11 @@ def diff(text: str, name: str, advice: Sequence[Advice]) -> str:
 
 def _with_advice(text: str, advice: Advice) -> str:
     comment = [f"# advice: {line}" for line in textwrap.wrap(f"{advice['why']} {advice['check']}".strip(), _WIDTH)]
-    for change in advice["changes"]:
-        put = _changed(text, advice["pool"], comment, change)
-        text = put if put is not None and _is_valid(put) else _commented(text, advice["pool"], comment, change)
-        comment = []
+    # Each is put above the one before it: the comment comes last, and stands above all.
+    for number, change in reversed([*enumerate(advice["changes"])]):
+        said = comment if number == 0 else []
+        put = _changed(text, advice["pool"], said, change)
+        text = put if put is not None and _is_valid(put) else _commented(text, advice["pool"], said, change)
     return text
 
 
@@ -74,16 +75,23 @@ def _changed(text: str, pool: str, comment: list[str], change: Mapping[str, Any]
                 line = f"{_dotted(path[size:])} = {_toml(change['proposed'])}"
                 return "\n".join([*lines[: at + 1], *comment, line, *lines[at + 1 :], ""])
     line = f"{_dotted(path)} = {_toml(change['proposed'])}"
-    return "\n".join([*lines[: begin + 1], *comment, line, *lines[begin + 1 :], ""])
+    below = _name_line(lines, begin, end) + 1
+    return "\n".join([*lines[:below], *comment, line, *lines[below:], ""])
 
 
 def _commented(text: str, pool: str, comment: list[str], change: Mapping[str, Any]) -> str:
     """The text with the change as a comment alone."""
     lines = text.splitlines()
-    begin = (_table_of(lines, pool) or (len(lines) - 1, 0))[0]
+    place = _table_of(lines, pool)
+    begin = _name_line(lines, *place) if place is not None else len(lines) - 1
     proposed = "leave it out" if change["proposed"] is None else json.dumps(change["proposed"])
     note = f"# advice: {change['key']}: {proposed}"
     return "\n".join([*lines[: begin + 1], *comment, note, *lines[begin + 1 :], ""])
+
+
+def _name_line(lines: Sequence[str], begin: int, end: int) -> int:
+    """The line with the name of a pool, below which its other keys are added."""
+    return next(at for at in range(begin, end) if _key_at(lines[at], _table_at(lines, begin, at)) == ("name",))
 
 
 def _table_of(lines: Sequence[str], pool: str) -> tuple[int, int] | None:

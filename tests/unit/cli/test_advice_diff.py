@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -58,14 +57,11 @@ def at(part: Any, key: str) -> Any:
 
 
 def patched(folder: Path, *advice: dict[str, Any]) -> str:
-    """The file after `patch`."""
+    """The file after the diff is applied."""
     file = folder / "pools.toml"
     file.write_text(FILE)
     (folder / "changes").write_text(diff(FILE, "pools.toml", advice))
-    program = shutil.which("patch")
-    if program is None:
-        pytest.skip("patch is missing; install Debian's patch")
-    subprocess.run([program, "--quiet", str(file), str(folder / "changes")], check=True)
+    subprocess.run(["git", "apply", "-p0", "changes"], check=True, cwd=folder)  # as `patch` does, which may be missing
     return file.read_text()
 
 
@@ -111,3 +107,11 @@ def test_a_change_that_no_line_can_make_is_a_comment(tmp_path: Path) -> None:
 
 def test_no_advice_is_no_difference() -> None:
     assert diff(FILE, "pools.toml", []) == ""
+
+
+def test_the_changes_of_one_piece_of_advice_stand_together_below_its_reason(tmp_path: Path) -> None:
+    text = patched(tmp_path, piece("one", ("tools.other.cache_ttl", "1m"), ("cache.type", "memory")))
+    assert (
+        'name = "one"\n# advice: It is so. Is it?\ntools.other.cache_ttl = "1m"\ncache.type = "memory"\nendpoints'
+        in text
+    )
