@@ -36,8 +36,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     yield front
     started = children(front.pid)
     folders = {path.parent for path in socket_files({front.pid, *started}) if path.is_absolute()}
-    assert folders
     front.close()
+    assert folders
     assert not [pid for pid in started if runs(pid)]
     assert not any(folder.exists() or folder.parent.exists() for folder in folders if "mcppool-" in str(folder))
 
@@ -165,8 +165,10 @@ async def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path, htt
     front = Gateway(tmp_path, pool(sys.executable, SERVER, replicas=1), listener="workers = 2", level="info")
     front.start_timeout = 120
     front.start()
-    assert (await ask(http, front, "whoami"))["name"]
-    started = children(front.pid)
-    assert len(started) >= 4
-    front.kill()
+    try:
+        assert (await ask(http, front, "whoami"))["name"]
+        started = children(front.pid)
+        assert len(started) >= 4
+    finally:
+        front.kill()
     await until(lambda: not any(runs(pid) for pid in started), "all processes have ended", 60)
