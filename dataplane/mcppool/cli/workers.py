@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from mcppool.cli.service_manager import ServiceManager
@@ -26,6 +27,13 @@ from mcppool.workers.supervisor import StartFailed, Supervisor
 from mcppool.workers.worker import Worker
 
 
+def worker_command(argv: Sequence[str], channel: int) -> list[str]:
+    """The command of a worker, with the arguments of its supervisor: what follows `--` is the command of a local
+    server, and stays last."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    return [sys.executable, "-m", "mcppool", *argv[:end], "--worker", str(channel), *argv[end:]]
+
+
 async def supervise_workers(
     snapshot: Snapshot, count: int, argv: Sequence[str], config: Path | None, source: Source
 ) -> int:
@@ -38,7 +46,7 @@ async def supervise_workers(
     loop = asyncio.get_running_loop()
     logs.handle_loop_exceptions(loop)
     stop = asyncio.Event()
-    supervisor = Supervisor(snapshot, count, [sys.executable, "-m", "mcppool", *argv], source)
+    supervisor = Supervisor(snapshot, count, partial(worker_command, argv), source)
     stop_on_signals(stop, supervisor.kill)
     manager = ServiceManager()
     loop.add_signal_handler(signal.SIGHUP, _reload, supervisor, manager)

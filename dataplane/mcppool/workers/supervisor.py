@@ -98,13 +98,13 @@ class Place:
 
 
 class Supervisor:
-    """Runs `count` workers. `command` starts one; the number of its descriptor for the channel is added.
+    """Runs `count` workers. `command` gives the command that starts one with this descriptor for its channel.
 
     `snapshot` is the configuration at the start, which sets the address and the admin port. `source` has the later
     ones, which the workers follow, too.
     """
 
-    def __init__(self, snapshot: Snapshot, count: int, command: Sequence[str], source: Source) -> None:
+    def __init__(self, snapshot: Snapshot, count: int, command: Callable[[int], Sequence[str]], source: Source) -> None:
         self.snapshot = snapshot
         self._newest = snapshot
         self._source = source
@@ -240,7 +240,7 @@ class Supervisor:
         fds = [sock.fileno() for sock in place.sockets]
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command, "--worker", str(theirs.fileno()),
+                *self._command(theirs.fileno()),
                 pass_fds=(theirs.fileno(), *fds), stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         except OSError:
