@@ -224,6 +224,8 @@ async def test_log_and_audit_lines_of_a_sampled_call_name_its_trace(
 ) -> None:
     logged: list[str] = []
     monkeypatch.setattr(logs._writer, "write", logged.append)
+    for name, value in (("_render", logs.json_line), ("_to_program", False), ("_threshold", 20)):
+        monkeypatch.setattr(logs, name, value)  # whatever a gateway or a pool in this process has set before
     audit = f'[pools.audit]\ntype = "file"\nfile = "{tmp_path / "audit.jsonl"}"\n'
     with Collector() as collector:
         async with (

@@ -63,6 +63,7 @@ class SpanSender:
         self._leaving: list[PoolDurations] = []
         self._reported = 0
         self._dropping = False
+        self._taken = False  # the collector has taken all of the last request
         self._closing = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tracing", daemon=True)
@@ -122,6 +123,7 @@ class SpanSender:
                 if not failing:
                     log.warning("collector_unavailable", error=str(error))
                 failing = True
+                self._taken = False
                 if self._closing:
                     break
                 self._pause(RETRY_AFTER if error.retry_after is None else error.retry_after)
@@ -146,6 +148,7 @@ class SpanSender:
             for _ in batch:
                 self._waiting.popleft()
             self._lost += lost
+            self._taken = not lost
 
     def _send_durations(self) -> None:
         leaving = list(self._leaving)
@@ -163,17 +166,16 @@ class SpanSender:
             self._wake.clear()
 
     def _report(self) -> None:
-        """Tell in the log that spans are dropped: at once, and then when it has ended."""
+        """Tell in the log that spans are dropped: at once, and then when the collector takes all again."""
         dropped = self.dropped
-        if dropped == self._reported:
-            if self._dropping:
-                log.event("spans_kept_again", dropped=dropped)
+        if dropped != self._reported:
+            if not self._dropping:
+                log.warning("spans_dropped", spans=dropped - self._reported)
+            self._dropping = True
+            self._reported = dropped
+        elif self._dropping and self._taken:
+            log.event("spans_kept_again", dropped=dropped)
             self._dropping = False
-            return
-        if not self._dropping:
-            log.warning("spans_dropped", spans=dropped - self._reported)
-        self._dropping = True
-        self._reported = dropped
 
 
 class Senders:

@@ -44,6 +44,25 @@ class Sink:
         self.closed = True
 
 
+class Told:
+    """A logger that keeps the names of events."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        self.events.append(event)
+
+    event = error = warning
+
+
+def telling(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The events that the sender logs from now on."""
+    told = Told()
+    monkeypatch.setattr(sender, "log", told)
+    return told.events
+
+
 def span() -> Span:
     return Span("ping", "server", new_trace_id(), {})
 
@@ -78,9 +97,7 @@ def test_a_slow_collector_costs_spans_and_never_a_wait() -> None:
 
 
 async def test_a_collector_that_comes_back_gets_what_waited(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(sender.log.__class__, "warning", lambda self, event, **fields: told.append(event))
-    monkeypatch.setattr(sender.log.__class__, "event", lambda self, event, **fields: told.append(event))
+    told = telling(monkeypatch)
     sink = Sink()
     sink.away = True
     queue = SpanSender(sink, 10, None)
@@ -95,15 +112,20 @@ async def test_a_collector_that_comes_back_gets_what_waited(monkeypatch: pytest.
 
 
 async def test_spans_that_the_collector_refuses_are_counted_and_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(sender.log.__class__, "warning", lambda self, event, **fields: told.append(event))
+    told = telling(monkeypatch)
     sink = Sink()
     sink.refuses = 1
     queue = SpanSender(sink, 10, None)
     queue.add(span())
-    await until(lambda: queue.dropped == 1, "it is counted")
-    queue.close()
+    await until(lambda: told == ["spans_dropped"], "it is told")
+    assert queue.dropped == 1
+    queue.add(span())
+    await until(lambda: queue.dropped == 2, "another one is counted")
     assert told == ["spans_dropped"]
+    sink.refuses = 0
+    queue.add(span())
+    await until(lambda: told == ["spans_dropped", "spans_kept_again"], "it is told that spans are taken again")
+    queue.close()
 
 
 async def test_the_durations_of_a_pool_are_sent_once_more_when_it_leaves() -> None:
