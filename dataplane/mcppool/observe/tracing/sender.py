@@ -128,7 +128,7 @@ class SpanSender:
                     break
                 self._pause(RETRY_AFTER if error.retry_after is None else error.retry_after)
             except Exception as error:  # a defect must not end the thread: the queue would stay full
-                log.error("spans_not_sent", exception=repr(error))
+                log.error("durations_not_sent", exception=repr(error))
             else:
                 if failing:
                     log.event("collector_available_again")
@@ -144,7 +144,13 @@ class SpanSender:
         """Send all that waits now. A batch stays in the queue until it is sent."""
         while count := min(BATCH, len(self._waiting)):
             batch = [self._waiting[index] for index in range(count)]
-            lost = self._exporter.spans(batch)
+            try:
+                lost = self._exporter.spans(batch)
+            except SinkUnavailable:
+                raise
+            except Exception as error:  # a defect: the same spans would fail again
+                log.error("spans_not_sent", exception=repr(error))
+                lost = count
             for _ in batch:
                 self._waiting.popleft()
             self._lost += lost

@@ -23,6 +23,7 @@ class Sink:
         self.taken: list[Span] = []
         self.durations_of: list[str] = []
         self.away = False
+        self.broken = False
         self.refuses = 0
         self.closed = False
         self.open = threading.Event()
@@ -32,6 +33,8 @@ class Sink:
     def spans(self, spans: Sequence[Span]) -> int:
         self.waiting.set()
         self.open.wait(60)
+        if self.broken:
+            raise UnicodeEncodeError("utf-8", "", 0, 1, "broken")
         if self.away:
             raise SinkUnavailable("away", 0.01)
         self.taken += spans
@@ -109,6 +112,20 @@ async def test_a_collector_that_comes_back_gets_what_waited(monkeypatch: pytest.
     queue.close()
     assert told == ["collector_unavailable", "collector_available_again"]
     assert queue.dropped == 0
+
+
+async def test_spans_that_cannot_be_encoded_do_not_stay_in_the_way_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = telling(monkeypatch)
+    sink = Sink()
+    sink.broken = True
+    queue = SpanSender(sink, 10, None)
+    queue.add(span())
+    await until(lambda: queue.dropped == 1, "it is dropped")
+    sink.broken = False
+    queue.add(span())
+    await until(lambda: len(sink.taken) == 1, "the next one is sent")
+    queue.close()
+    assert told.count("spans_not_sent") == 1
 
 
 async def test_spans_that_the_collector_refuses_are_counted_and_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
