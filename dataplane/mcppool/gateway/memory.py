@@ -24,13 +24,16 @@ TRIM_ABOVE: Final = 0.9
 """Share of the limit above which free memory is given back to the machine."""
 TRIM_EVERY: Final = 5.0
 """Lower bound on the seconds between two of these."""
-LARGE_BLOCK: Final = 128 << 10
-"""Smallest size in bytes of a freed block that is given back to the machine. The parts of large answers are larger:
-those of clients that read slowly would leave gaps in the heap that nothing else fills."""
+LARGE_BLOCK: Final = 1 << 20
+"""Smallest size in bytes of a freed block that is given back to the machine."""
+KEPT_FREE: Final = 16 << 20
+"""Free bytes at the end of the heap that are kept for the next large answer: to give them back and to get them again
+takes longer than to copy the answer."""
 STUCK_AFTER: Final = 5.0
 """Seconds that the resident size exceeds the limit with almost nothing charged, before the gateway goes on
 anyway."""
-M_MMAP_THRESHOLD: Final = -3  # of malloc.h
+M_TRIM_THRESHOLD: Final = -1  # of malloc.h
+M_MMAP_THRESHOLD: Final = -3
 _NO_LIMIT: Final = 1 << 60  # cgroup v1 shows a number near 2**63 for no limit
 
 log = logs.get_logger("memory")
@@ -175,6 +178,7 @@ def _return_large_blocks() -> None:
     set_option = getattr(_LIBC, "mallopt", None)
     if set_option is not None:
         set_option(M_MMAP_THRESHOLD, LARGE_BLOCK)
+        set_option(M_TRIM_THRESHOLD, KEPT_FREE)
 
 
 _LIBC = ctypes.CDLL(None)
