@@ -10,7 +10,7 @@ from mcppool.access.dpop_replays import UsedProofs
 from mcppool.access.inbound import InboundAuth
 from mcppool.access.metadata import WELL_KNOWN
 from mcppool.access.resources import paths_of, resources_of
-from mcppool.gateway.router import Document
+from mcppool.gateway.metadata_documents import Document
 from mcppool.gateway.server_documents import ISSUER_PATHS, ServerDocuments
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import GatewayMetrics
