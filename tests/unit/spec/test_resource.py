@@ -173,6 +173,8 @@ def test_every_policy_reads_the_same_in_both_spellings(policy: dict[str, Any]) -
         for key in policy.get(section, {}):
             if key.endswith("_file"):
                 policy[section][key] = "/etc/mcppool/secrets/a-secret/its.key"  # where it is mounted
+    if policy.get("cache", {}).get("type") == "sql":  # a resource has no local database as a default
+        policy["cache"].setdefault("sql_url", "postgresql://database:5432/mcppool")
     expected = Reader(PoolPolicy, TOML).read(policy)
     assert expected is not None
     with pytest.MonkeyPatch.context() as patch:
