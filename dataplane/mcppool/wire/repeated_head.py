@@ -39,6 +39,20 @@ class RepeatedHead:
         body = end + self._rest
         return body if data[begin:end] == b"%d" % (len(data) - body) else 0
 
+    def key_in(self, data: bytes) -> tuple[tuple[bytes, bytes], int] | None:
+        """The key that another head would be stored under, and the beginning of the body: the bytes before and after
+        the digits of Content-Length, where they stand as in this head and all of a body of that length follows.
+
+        Only a stored head with the same two parts proves that `data` begins with such a head.
+        """
+        begin = self._begin
+        end = data.find(b"\r\n", begin, begin + MAX_DIGITS + 2)
+        body = end + self._rest
+        size = len(data) - body
+        if end < 0 or size < 0 or data[begin:end] != b"%d" % size:
+            return None
+        return (data[:begin], data[end:body]), body
+
 
 def split_head(head: bytes) -> tuple[bytes, bytes, int] | None:
     """The bytes before and after the digits of Content-Length, and its value; None for a head that is not stored,

@@ -99,9 +99,9 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_at", "_blocked", "_body", "_chunks", "_data", "_deliver", "_fresh", "_head", "_http11", "_keep_alive", "_key",
-        "_last", "_left", "_limits", "_lines", "_models", "_own", "_padded", "_parser", "_part", "_varies", "behind",
-        "client", "done", "expects", "in_body",
+        "_at", "_begin", "_blocked", "_body", "_chunks", "_data", "_deliver", "_fresh", "_head", "_http11",
+        "_keep_alive", "_key", "_last", "_left", "_limits", "_lines", "_models", "_own", "_padded", "_parser", "_part",
+        "_varies", "behind", "client", "done", "expects", "in_body",
     )  # fmt: skip
 
     def __init__(self, limits: RequestLimits, deliver: Callable[[HttpRequest], None]) -> None:
@@ -111,6 +111,7 @@ class RequestReader:
         self._parser: httptools.HttpRequestParser
         self._data = b""  # received bytes, unread from `_at` on
         self._at = 0
+        self._begin = len(_HEAD_END)  # where the last body after a head with other values began
         self._part = bytearray()  # of a head
         self._http11 = self._keep_alive = True
         self._padded = False  # the value of some header ends with white space
@@ -168,7 +169,7 @@ class RequestReader:
                     self._blocked = True
                     self._deliver(HttpRequest(last, data[begin:], True))
                     return False
-                if self._varies and self._feed_varied(data):
+                if self._feed_varied(data) if self._varies else self._feed_known(last, data):
                     return False
         self._data = data if self._at >= len(self._data) else self._data[self._at :] + data
         self._at = 0
@@ -176,9 +177,27 @@ class RequestReader:
             self.read_on()
         return bool(self._data)
 
+    def _feed_known(self, last: Head, data: bytes) -> bool:
+        """Deliver one whole request with another known head, laid out as the `last` one: a connection may carry the
+        calls of many sessions. Returns whether it was one."""
+        found = last.key_in(data)
+        if found is None:
+            return False
+        key, begin = found
+        head = self._limits.heads.get(key) or (self._own.get(key) if self._own is not None else None)
+        if head is None or len(data) - begin > UNCHARGED:
+            return False
+        check_length(len(data) - begin, self._limits.max_body)
+        self._last = head
+        self._blocked = True
+        self._deliver(HttpRequest(head, data[begin:], True))
+        return True
+
     def _feed_varied(self, data: bytes) -> bool:
         """Deliver one whole request whose head differs from a known one in values only; returns whether it was one."""
-        begin = data.find(_HEAD_END) + len(_HEAD_END)
+        begin = self._begin  # of the body before: heads with other values are mostly as long
+        if data[begin - len(_HEAD_END) : begin] != _HEAD_END:
+            begin = self._begin = data.find(_HEAD_END) + len(_HEAD_END)
         size = len(data) - begin
         found = self._models.read(data[:begin], self._limits.credential_headers) if size <= UNCHARGED else None
         if found is None or found[1] != size:

@@ -131,3 +131,49 @@ def test_a_header_that_becomes_a_credential_is_read_again() -> None:
     client.limits.credential_headers |= {b"x-new"}
     client.send(request([("x-new", "4")]))
     assert client.requests[-1].head.like is None
+
+
+SESSIONS = ["a" * 40, "b" * 40, "c" * 40, "d" * 41]
+LENGTHS = [b"2", b"7", b"-2", b"0", b"02", b"+2", b"99"]
+
+
+def of_session(session: str, length: bytes = b"2", body: bytes = b"{}") -> bytes:
+    return b"POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length: %b\r\nMcp-Session-Id: %b\r\nX-B: 1\r\n\r\n%b" % (
+        length,
+        session.encode(),
+        body,
+    )
+
+
+@given(
+    asked=st.lists(
+        st.tuples(
+            st.sampled_from(SESSIONS),
+            st.sampled_from(LENGTHS),
+            st.sampled_from([b"{}", b"{}\r\n\r\n{", b"", b"\r\n\r\n{}\r\n\r\n"]),
+        ),
+        max_size=6,
+    )
+)
+@example(asked=[(SESSIONS[0], b"2", b"{}"), (SESSIONS[1], b"-2", b""), (SESSIONS[0], b"2", b"{}")])
+def test_a_head_of_another_session_means_the_same_whatever_came_before_it(
+    asked: list[tuple[str, bytes, bytes]],
+) -> None:
+    client = Client()
+    for session in SESSIONS:
+        assert client.send(of_session(session))
+    for session, length, body in asked:
+        alone, before = Client(client.limits), len(client.read)
+        goes_on = client.send(of_session(session, length, body))
+        alone.send(of_session(session, length, body))
+        assert client.read[before:] == alone.read
+        if not goes_on:
+            return
+
+
+def test_calls_of_many_sessions_on_one_connection_share_the_known_heads() -> None:
+    client = Client()
+    for number in range(12):
+        assert client.send(of_session(SESSIONS[number % 4], b"7", b'{"a":1}'))
+    assert len({id(each.head) for each in client.requests}) == 4
+    assert [each.body for each in client.requests] == [b'{"a":1}'] * 12
