@@ -9,7 +9,7 @@ from mcppool.gateway.http.reader import HttpRequest
 from mcppool.gateway.request_refused import RequestRefused
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.pool.pool import ServerPool
-from mcppool.policy.principal import Principal
+from mcppool.policy.principal import ANONYMOUS, Principal
 from mcppool.wire.era import LEGACY, MODERN, Era, Refusal, classify, inputs_of
 from mcppool.wire.errors import INVALID_REQUEST, BadEnvelope
 from mcppool.wire.headers import LAST_EVENT_ID, SESSION_ID
@@ -52,7 +52,8 @@ def _message(pool: ServerPool, request: HttpRequest, notes: HeadNotes, principal
     era = _classify(message, notes)
     session = None
     if era is LEGACY and (token := headers.get(SESSION_ID)) is not None and message.method != "initialize":
-        session = pool.sessions.open(token, principal.key, principal.origin(address))
+        owner = address if principal is ANONYMOUS else principal.origin(address)
+        session = pool.sessions.open(token, principal.key, owner)
         if session is None:
             raise RequestRefused("session", 404, INVALID_REQUEST, "Session not found")
     forward = notes.forward if notes.listed is pool.settings.forwarded else notes.forward_for(pool.settings.forwarded)
@@ -66,6 +67,8 @@ def _message(pool: ServerPool, request: HttpRequest, notes: HeadNotes, principal
 
 
 def _classify(message: RpcRequest, notes: HeadNotes) -> Era:
+    if not notes.modern and message.id is not None and message.protocol_version is None:
+        return LEGACY  # the usual legacy request: `classify` refuses none of them
     inputs = inputs_of(message) if notes.modern else None
     if inputs is not None and inputs == notes.agreed:
         return MODERN

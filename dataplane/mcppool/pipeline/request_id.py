@@ -11,7 +11,7 @@ from itertools import count
 
 from mcppool.turns import in_turns
 from mcppool.wire.bulk import BULK
-from mcppool.wire.message_ids import replace_id, splice_id
+from mcppool.wire.message_ids import ID_FIRST, replace_id, splice_id
 from mcppool.wire.places import replaced
 from mcppool.wire.rpc_request import RpcRequest
 
@@ -47,8 +47,12 @@ class ReissuedRequest:
 
     def restore(self, message: bytes) -> bytes:
         """The answer, which has this id, with the client's own id."""
-        if len(message) <= BULK:
-            spliced = splice_id(message, self.id, self._original)
-            if spliced is not None and self.id not in spliced:  # otherwise the server may have repeated the member
+        id = self.id
+        if len(message) <= BULK and message.count(id) == 1:  # otherwise the server may have repeated the member
+            beginning = ID_FIRST + id
+            if message.startswith(beginning):  # the id is a string, so it ends there
+                return ID_FIRST + self._original + message[len(beginning) :]
+            spliced = splice_id(message, id, self._original)
+            if spliced is not None:
                 return spliced
         return replace_id(message, self._original)

@@ -14,7 +14,9 @@ from mcppool.wire.places import replace_at
 from mcppool.wire.raw_values import is_number
 
 _decode_any = msgspec.json.Decoder().decode
-_BEGINNING: Final = b'{"jsonrpc":"2.0","id":'
+ID_FIRST: Final = b'{"jsonrpc":"2.0","id":'
+"""The bytes before the id in the messages of most writers."""
+
 _BRACE: Final = 0x7B
 _encode = msgspec.json.Encoder().encode
 
@@ -47,10 +49,10 @@ def splice_id(body: bytes, id: bytes, new_id: bytes) -> bytes | None:
 
     None if the id is not where writers usually put it: behind `jsonrpc` at the beginning, or at the end.
     """
-    beginning = _BEGINNING + id
+    beginning = ID_FIRST + id
     if body.startswith(beginning):
         at = len(beginning)
-        return _BEGINNING + new_id + body[at:] if body[at] in b",}" else None
+        return ID_FIRST + new_id + body[at:] if body[at] in b",}" else None
     # The last brace closes the message itself, so the member before it is a member of the message.
     ending = b',"id":%b}' % id
     if not body.endswith(ending) or body[0] != _BRACE:

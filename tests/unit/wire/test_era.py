@@ -441,3 +441,12 @@ def test_json_that_only_pythons_reader_accepts_is_refused_with_a_reason(message:
     assert json.loads(message)["method"] == "tools/call"
     with pytest.raises(BadEnvelope):
         parse_request(message)
+
+
+@pytest.mark.parametrize("version", [None, *sorted(LEGACY_VERSIONS)])
+@pytest.mark.parametrize("method", ["tools/call", "server/discover", "x", *sorted(REMOVED_METHODS)])
+def test_a_request_with_an_id_that_claims_no_version_is_legacy_under_a_legacy_header(
+    version: str | None, method: str
+) -> None:
+    for meta in ({}, {VERSION: 1}, {CAPABILITIES: {}}):
+        assert classify(headers(version, "other", "x"), parse_request(body(method, meta, name="a"))) is Era.LEGACY
