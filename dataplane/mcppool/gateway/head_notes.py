@@ -29,14 +29,15 @@ class HeadNotes:
     """
 
     __slots__ = (
-        "_lines", "_verb", "accepts_events", "agreed", "cors", "credential", "credential_read_by", "duplicates",
-        "extra", "forward", "headers", "is_json", "listed", "modern", "path", "query", "welcome",
+        "_lines", "_spot", "_verb", "accepts_events", "agreed", "cors", "credential", "credential_read_by",
+        "duplicates", "extra", "forward", "headers", "is_json", "listed", "modern", "path", "query", "welcome",
     )  # fmt: skip
 
     def __init__(self, head: Head) -> None:
         self.agreed: tuple[object, ...] | None = None
         self.headers: dict[str, str] = {}
         self.duplicates: tuple[str, ...] = ()
+        self._spot: _Spot | None = None  # of the value that varied last
         self._verb = head.method
         self._lines = head.lines
         for name, value in self._decoded():
@@ -65,7 +66,15 @@ class HeadNotes:
         notes.credential, notes.credential_read_by = self.credential, self.credential_read_by
         notes.listed, notes.forward, notes.extra = self.listed, self.forward, self.extra
         notes.headers = self.headers.copy()
-        notes._lines = head.lines
+        notes._lines, notes._spot = head.lines, None
+        if len(head.changes) == 1 and not self.extra:
+            ((at, value),) = head.changes
+            spot = self._spot
+            if spot is None or spot.at != at or spot.forward is not self.forward:
+                spot = self._spot = _Spot(at, self.forward, *self._lines[at])
+            notes.headers[spot.name] = value.decode("latin-1")
+            notes.forward = self.forward if spot.after is None else spot.before + value + spot.after
+            return notes
         for at, value in head.changes:
             name, old = self._lines[at]
             notes.headers[name.decode("latin-1")] = value.decode("latin-1")
@@ -102,11 +111,33 @@ class HeadNotes:
         return self.forward
 
 
-def _with_line(lines: bytes, line: bytes, new: bytes) -> bytes:
-    """Header lines with another one in the place of `line`, if it is among them."""
+class _Spot:
+    """The place of the header line number `at` in the lines `forward`: the bytes before its value, and those behind it,
+    None if the line is not among them."""
+
+    __slots__ = ("after", "at", "before", "forward", "name")
+
+    def __init__(self, at: int, forward: bytes, name: bytes, value: bytes) -> None:
+        self.at = at
+        self.forward = forward
+        self.name = name.decode("latin-1")
+        line = b"%b: %b\r\n" % (name, value)
+        begin = _line_in(forward, line)
+        self.before = b"%b%b: " % (forward[:begin], name) if begin >= 0 else b""
+        self.after = b"\r\n" + forward[begin + len(line) :] if begin >= 0 else None
+
+
+def _line_in(lines: bytes, line: bytes) -> int:
+    """The place of a line among header lines, -1 if it is not there."""
     at = lines.find(line)
     while at > 0 and lines[at - 1] != _LF:  # the end of a longer name
         at = lines.find(line, at + 1)
+    return at
+
+
+def _with_line(lines: bytes, line: bytes, new: bytes) -> bytes:
+    """Header lines with another one in the place of `line`, if it is among them."""
+    at = _line_in(lines, line)
     return lines if at < 0 else b"%b%b%b" % (lines[:at], new, lines[at + len(line) :])
 
 

@@ -42,7 +42,7 @@ def facts_of(request: HttpRequest) -> dict[str, Any]:
     """All that is known of a request."""
     notes = notes_of(request.head)
     notes.forward_for(LISTED) if notes.listed is not LISTED else None
-    known = {name: getattr(notes, name) for name in HeadNotes.__slots__ if name not in ("agreed", "_lines")}
+    known = {name: getattr(notes, name) for name in HeadNotes.__slots__ if name not in ("agreed", "_lines", "_spot")}
     parts = request.method, request.target, request.lines, request.body, request.http11, request.keep_alive
     return known | {"request": parts}
 
