@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
@@ -60,6 +61,12 @@ class Terminal:
         return status
 
 
+def _begin() -> None:
+    """Ctrl-C is for this process, and ends it, also if the tests run in the background of a shell, which ignores it."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def terminal(*arguments: str, cwd: Path) -> Iterator[Terminal]:
     master, slave = pty.openpty()
@@ -67,7 +74,7 @@ def terminal(*arguments: str, cwd: Path) -> Iterator[Terminal]:
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
     process = subprocess.Popen(
         command, stdin=slave, stdout=slave, stderr=slave, cwd=cwd, env=environment, start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # Ctrl-C is for this process
+        preexec_fn=_begin,
     )  # fmt: skip
     os.close(slave)
     one = Terminal(process, master)
