@@ -127,11 +127,13 @@ def workers_of(supervisor: int) -> list[int]:
 
 
 def _gone(pid: int) -> bool:
-    """Whether a process has ended: its sockets are closed by then."""
+    """Whether a process has ended with all its threads: only then its sockets are closed."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        threads = len(os.listdir(f"/proc/{pid}/task"))
     except OSError:
         return True
+    return state in "ZX" and threads == 1
 
 
 # A read at a hung replica waits for `suspect_after` and one check's time-out; half a second more is the clock's grain
