@@ -26,6 +26,9 @@ PIECE: Final = 4 * 1024
 MAX_FIELD: Final = 32 * 1024
 """Bytes of a line of a large event above which it is skipped, unless it is data."""
 
+ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
+"""Makes JSON one line, for `data:`: in JSON, CR and LF are white space between members, never part of a string."""
+
 _BOM: Final = b"\xef\xbb\xbf"
 
 

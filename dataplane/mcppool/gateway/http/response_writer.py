@@ -13,14 +13,13 @@ from mcppool.gateway.http.listener_context import ListenerContext
 from mcppool.gateway.http.reader import HttpRequest, RequestReader
 from mcppool.gateway.http.send_buffer import SendBuffer
 from mcppool.wire.media_types import ERROR_HEADERS, EVENT_HEADERS, EVENT_STREAM, JSON
+from mcppool.wire.sse import ONE_LINE
 
 COPIED: Final = 16 * 1024
 """Bytes of a body up to which copying it behind its head costs less than giving the transport several parts."""
 COMMENT: Final = b": keep-alive\n\n"
 _JSON_TYPE: Final = b"content-type: " + JSON
 _EVENT_TYPE: Final = b"content-type: " + EVENT_STREAM
-_ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
-"""In JSON, CR and LF are white space between members, never part of a string."""
 
 
 class StatusLines(dict[int, bytes]):
@@ -185,7 +184,7 @@ class ResponseWriter:
             if self._comment_every:
                 self._written = monotonic()
             if state is EVENT_DATA and (b"\n" in chunk or b"\r" in chunk):
-                chunk = chunk.translate(_ONE_LINE)
+                chunk = chunk.translate(ONE_LINE)
             if not self._chunked:
                 self._buffer.write(chunk)
             elif len(chunk) > COPIED:

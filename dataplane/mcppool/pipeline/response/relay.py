@@ -42,7 +42,7 @@ from mcppool.wire.era import Era
 from mcppool.wire.errors import BadEnvelope
 from mcppool.wire.media_types import EVENT_HEADERS, EVENT_STREAM, JSON, JSON_HEADERS
 from mcppool.wire.rpc_response import RpcResponse
-from mcppool.wire.sse import LARGE_EVENT, PIECE, Event, EventParser, EventTooLarge, read_large, render
+from mcppool.wire.sse import LARGE_EVENT, ONE_LINE, PIECE, Event, EventParser, EventTooLarge, read_large, render
 from mcppool.wire.versions import RESUMABLE_VERSIONS
 
 LINGER = 0.2  # seconds that a stream may take to end after its answer, so that its connection can be used again
@@ -52,7 +52,6 @@ MAX_HELD = 1024 * 1024  # bytes of a stream before the answer to `initialize`, w
 _ISSUED = re.compile(rb'"(?:taskId|requestState|input_required)"')
 """Members of a large answer that a client returns to the endpoint which issued them: looked for in its first `HOLD`
 bytes, because the search takes as long as the way of the bytes."""
-_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON these are white space between members, never part of a string
 
 log = get_logger("call")
 
@@ -346,7 +345,7 @@ def _with_data(event: Event, data: bytes) -> Sequence[bytes]:
     if event.retry is not None:
         lines.append(b"retry: %d\n" % event.retry)
     if b"\n" in data or b"\r" in data:
-        data = data.translate(_ONE_LINE)
+        data = data.translate(ONE_LINE)
     return (*lines, b"data: ", data, b"\n\n")
 
 

@@ -10,8 +10,7 @@ from mcppool.wire.errors import BadEnvelope
 from mcppool.wire.media_types import EVENT_HEADERS
 from mcppool.wire.rpc_response import parse_response
 from mcppool.wire.single_event import data_of
-
-_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON these are white space between members, never part of a string
+from mcppool.wire.sse import ONE_LINE
 
 
 def relay_single_event(attempt: Attempt, response: Response, stream: bytes) -> bool:
@@ -39,7 +38,7 @@ def relay_single_event(attempt: Attempt, response: Response, stream: bytes) -> b
         headers += attempt.context.sessions.opened(call, attempt.endpoint, response, answer)
     if answer is not data:
         if b"\n" in answer or b"\r" in answer:
-            answer = answer.translate(_ONE_LINE)
+            answer = answer.translate(ONE_LINE)
         stream = b"%b%b%b" % (stream[:start], answer, stream[end:])
     if response.complete:
         attempt.reply.whole_stream(headers, stream)
