@@ -188,7 +188,7 @@ class VirtualServer:
         if rpc["method"] == "initialize":
             secret = rpc["params"]["clientInfo"]["name"]
             self._next += 1
-            id = f"sid-{self.name[7]}-{self._next}"
+            id = f"sid!{self.name[7]}-{self._next}"  # no sealed id for a client can contain a "!" by chance
             self.sessions[id] = secret
             extra = f"mcp-session-id: {id}\r\n"
             result = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "v", "version": "1"}}
