@@ -411,7 +411,7 @@ async def test_the_admin_port_shows_the_counters_of_the_cache(gateway: GatewayFa
         assert (read, missed, items) == (2, 1, 1)
         assert used > 0
         health = json.loads((await asyncio.to_thread(front.get, "/health"))[1])
-        assert health["components"]["cache"] == {"status": "healthy", "message": "answers are cached:  memory"}
+        assert health["components"]["cache"] == {"status": "healthy", "message": "answers are cached: memory"}
 
 
 async def test_a_real_server_executes_equal_calls_of_a_kept_tool_once_for_clients_of_its_era(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mcppool.gateway.gateway import Gateway
-from mcppool.gateway.report import answers
+from mcppool.gateway.readiness import answers
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.spec import Snapshot
 from mcppool.spec.address import with_port

@@ -17,14 +17,16 @@ from mcppool.discovery.zone import own_zone
 from mcppool.gateway.admin_port import AdminPort, open_admin_port
 from mcppool.gateway.allowed_hosts import AllowedHosts
 from mcppool.gateway.authentication import Authentication
+from mcppool.gateway.component_health import component_health, memory_health
 from mcppool.gateway.config_history import ConfigHistory
 from mcppool.gateway.history_keeper import HistoryKeeper
 from mcppool.gateway.http.listener import Listener
 from mcppool.gateway.http.tls import Certificate
 from mcppool.gateway.listen_hosts import is_in_pod, listen_hosts
 from mcppool.gateway.memory import MemoryWatch
+from mcppool.gateway.pool_view import pool_view
 from mcppool.gateway.preflight import preflight
-from mcppool.gateway.report import answering, component_health, memory_health, pool_view, readiness
+from mcppool.gateway.readiness import answering, readiness
 from mcppool.gateway.router import Router
 from mcppool.gateway.sealing_keys import SealingKeys
 from mcppool.gateway.worker_setup import WorkerSetup

@@ -1,4 +1,4 @@
-"""A gateway's report about a pool, here one that was not started: no test needs a server."""
+"""The view of a pool, here of one that was not started: no test needs a server."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from time import monotonic
 
 import pytest
 
-from mcppool.gateway import report
-from mcppool.gateway.report import component_health, pool_view
+from mcppool.gateway import pool_view as module
+from mcppool.gateway.component_health import component_health
+from mcppool.gateway.pool_view import pool_view
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.views import ConfigView, PoolView
 from mcppool.pipeline.pool.pool import ServerPool
@@ -46,7 +47,7 @@ async def test_an_endpoint_that_is_lost_tells_why_and_is_among_the_recent_faults
 
 async def test_an_ejected_endpoint_tells_for_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
     now = monotonic()
-    monkeypatch.setattr(report, "monotonic", lambda: now)
+    monkeypatch.setattr(module, "monotonic", lambda: now)
     found = pool()
     first = found.endpoints[A]
     first.stats.last_fault = "HTTP 500"

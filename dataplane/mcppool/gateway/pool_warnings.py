@@ -1,0 +1,51 @@
+"""Notes about a pool that need a person's decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.spec.plural import counted
+
+
+def pool_warnings(pool: ServerPool) -> tuple[str, ...]:
+    """The pool's notes: tools that are not as pinned, and local servers that do not share their state."""
+    return (*_unpinned(pool), *_split_state(pool))
+
+
+def changed_tools(pool: ServerPool) -> tuple[str, ...]:
+    """The names of the tools that differ from their pins, in order."""
+    pinned = pool.settings.pinned_tools
+    return () if pinned is None else tuple(sorted(pinned.changed))
+
+
+def _unpinned(pool: ServerPool) -> tuple[str, ...]:
+    changed = changed_tools(pool)
+    if not changed:
+        return ()
+    count = counted(len(changed), "tool", ("is not", "are not"))
+    then = "; clients do not get them" if pool.spec.catalog.pin == "deny" else ""
+    return (
+        f"{count} as pinned ({_named(changed)}){then}: see tool_changed in the log, and pin the right definitions anew",
+    )
+
+
+def _split_state(pool: ServerPool) -> tuple[str, ...]:
+    """A note for a local server with several processes whose tools write: the other processes do not see the writes."""
+    split = (
+        pool.spec.command
+        and len(pool.endpoints) > 1
+        and (not pool.settings.catalog.legacy or pool.spec.sessions.stateless)
+    )
+    writing = sorted(tool.name for tool in pool.settings.catalog.tools.values() if not tool.read_only) if split else []
+    if not writing:
+        return ()
+    named = _named(writing)
+    return (
+        f"{len(pool.endpoints)} processes of this server take calls in turn, and tools that may write ({named}) change "
+        "one of them only: set replicas = 1 unless the server keeps its state elsewhere",
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
