@@ -85,7 +85,7 @@ screenshot: $(DEV) ## docs/images/status-page*.png: the status page, in Chromium
 	$(BIN)/python -m tests.browser.screenshot docs/images
 
 .PHONY: generate
-generate: $(DEV) ## the CRD, the types of the library's arguments, and what docs/reference has from the code
+generate: $(DEV) ## the CRD, the types of the library's arguments, the pictures of the design, and what docs/reference has from the code
 	$(BIN)/mcppool schema crd --into crds/mcpserverpools.yaml
 	$(BIN)/mcppool schema docs --into docs/reference/configuration.md
 	$(BIN)/mcppool schema errors --into docs/reference/errors.md
@@ -93,6 +93,7 @@ generate: $(DEV) ## the CRD, the types of the library's arguments, and what docs
 	$(BIN)/mcppool schema commands --into docs/reference/command.md
 	$(BIN)/python scripts/write-section-types
 	$(BIN)/python scripts/write-api-reference
+	$(BIN)/python scripts/draw-design docs/images
 
 .PHONY: site
 site: $(SITE) ## the documentation as a static site, in dist/site; every link is checked

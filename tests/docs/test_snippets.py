@@ -31,7 +31,7 @@ from tests.servers import Gateway, Replica, ServerProcess, free_port, sdk2_repli
 from tests.servers.postgres_server import PASSWORD, PostgresServer
 
 TRIED = {"console", "ini", "json", "nginx", "promql", "python", "sh", "sql", "toml", "yaml"}
-SHOWN = {"text", "mermaid"}
+SHOWN = {"text"}
 """Output of commands, signatures, pictures."""
 
 POOL = '\n[[pools]]\nname = "x"\nendpoints = ["http://127.0.0.1:8001/mcp"]\n'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -83,10 +84,13 @@ def test_every_module_that_a_page_names_is_there(page: Path) -> None:
         assert any((folder / name).exists() for folder in (ROOT, ROOT / "dataplane/mcppool")), name
 
 
-def test_the_picture_of_the_design_shows_every_folder_and_none_that_is_not_there() -> None:
-    ((_, picture),) = blocks((ROOT / "docs/explanation/design/README.md").read_text(), "mermaid")
+def test_the_map_of_the_code_shows_every_folder_and_none_that_is_not_there() -> None:
+    pictures = [path.read_text() for path in (ROOT / "docs/images").glob("design-*-light.svg")]
+    names = re.findall(r'font-weight="[67]00"[^>]*>([^<]*/[^<]*)<', "".join(pictures))
+    table = (ROOT / "docs/explanation/design/README.md").read_text().partition("## Who may import whom")[2]
+    picture = "\n".join(pictures)
     package = ROOT / "dataplane/mcppool"
-    shown = set(re.findall(r"\b([a-z_]+)/", picture))
+    shown = set(re.findall(r"\b([a-z_]+)/", " ".join(names))) | set(re.findall(r"`([a-z_]+)/`", table))
     folders = {
         path.name
         for folder in (package, package / "pipeline", package / "gateway", package / "upstream")
@@ -96,6 +100,13 @@ def test_the_picture_of_the_design_shows_every_folder_and_none_that_is_not_there
     assert shown - {"operator", "mcppool_operator"} == folders
     for name in re.findall(r"\b([a-z_]+\.py)\b", picture):
         assert list(package.rglob(name)), name
+
+
+def test_the_pictures_of_the_design_are_those_that_make_generate_draws(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "scripts/draw-design", tmp_path], check=True)
+    drawn = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert len(drawn) == 4
+    assert drawn == {path.name: path.read_text() for path in (ROOT / "docs/images").glob("design-*.svg")}
 
 
 @pytest.fixture(scope="module")
