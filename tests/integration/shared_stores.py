@@ -18,6 +18,7 @@ from mcppool.cache.sql import SqlStore
 from mcppool.cache.sql_link import SqlLink, database_of
 from mcppool.wire.sealing import Key, KeyRing
 from mcppool.wire.vault import Vault
+from tests.certificates import ServerCertificate
 from tests.integration.cached import Client
 from tests.requirements import missing
 from tests.servers.postgres_server import PASSWORD, PostgresServer
@@ -258,9 +259,9 @@ def link_of(client: Client) -> Link:
 
 
 @contextlib.contextmanager
-def a_postgres() -> Iterator[PostgresServer]:
+def a_postgres(certificate: ServerCertificate | None = None, rules: str = "") -> Iterator[PostgresServer]:
     """A PostgreSQL; its start costs a second."""
-    server = PostgresServer()
+    server = PostgresServer(certificate, rules)
     try:
         server.start()
         yield server

@@ -99,6 +99,16 @@ async def test_defaults_of_the_api_server_equal_those_of_the_models(admin: Admin
         ({"source": {"type": "Pods", "pods": {"selector": {}, "port": 80}}}, "should have at least 1 properties"),
         ({"cache": {"redisURL": "unix:///run/redis.sock"}}, "spec.cache.redisURL"),
         ({"cache": {"type": "SQL"}}, "sqlURL must be set if type is SQL"),
+        (
+            {
+                "cache": {
+                    "type": "SQL",
+                    "sqlURL": "postgresql://db/x?sslmode=prefer",
+                    "sqlCaSecretRef": {"name": "db", "key": "ca"},
+                }
+            },
+            "sqlCaSecretRef excludes sslmode",
+        ),
         ({"cache": {"type": "SQL", "sqlURL": "sqlite:///tmp/answers"}}, "spec.cache.sqlURL"),
         ({"tls": {"caSecretRef": {"name": "tls"}}}, "spec.tls.caSecretRef.key: Required value"),
         ({"tls": {"caSecretRef": {"name": "tls", "key": "../token"}}}, "spec.tls.caSecretRef.key"),

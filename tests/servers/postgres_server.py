@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
+from tests.certificates import ServerCertificate
 from tests.requirements import missing
 from tests.servers.process import HOST, ServerProcess, free_port
 
@@ -44,10 +45,11 @@ def _user() -> pwd.struct_passwd:
 class PostgresServer(ServerProcess):
     """`postgres` with the database `postgres` of the user `mcppool`.
 
-    `address` needs the password `PASSWORD`; `socket_address` needs none.
+    `address` needs the password `PASSWORD`; `socket_address` needs none. With a `certificate` it takes TLS, and trusts
+    client certificates of the same authority; `rules` come first in its `pg_hba.conf`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: ServerCertificate | None = None, rules: str = "") -> None:
         program = _program("postgres")
         # Not in pytest's folder, which other users cannot enter. Short: a socket's path may have 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="mcppool-pg-"))
@@ -68,12 +70,30 @@ class PostgresServer(ServerProcess):
             ],
             check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.folder,
         )  # fmt: skip
+        hba = self._data / "pg_hba.conf"
+        hba.write_text(rules + hba.read_text())
         settings = {
             "listen_addresses": HOST, "port": port, "unix_socket_directories": self.folder, "fsync": "off",
             "shared_buffers": "16MB", "max_connections": 60, "max_worker_processes": 0,
         }  # fmt: skip
+        if certificate is not None:  # not as options, so that a test can change them
+            files = {"ssl_cert_file": certificate.certificate, "ssl_key_file": certificate.key}
+            lines = [
+                f"{name} = '{self._given(file)}'\n" for name, file in (*files.items(), ("ssl_ca_file", certificate.ca))
+            ]
+            with (self._data / "postgresql.conf").open("a") as configuration:
+                configuration.writelines(["ssl = on\n", *lines])
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         super().__init__("postgres", [*_as_a_user(), program, "-D", str(self._data), *options], port)
+
+    def _given(self, file: Path) -> Path:
+        """A copy that its user can read."""
+        copy = self.folder / file.name
+        shutil.copy(file, copy)
+        if os.getuid() == 0:
+            os.chown(copy, _user().pw_uid, _user().pw_gid)
+        copy.chmod(0o600)
+        return copy
 
     def answers(self) -> bool:
         """Whether it takes connections: it says so in its own file."""

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, urlsplit
 
 from mcppool.cache.database import ENTRY_BYTES, REMOVED_AT_ONCE, Found, NewRow, Rows
+from mcppool.cache.database_tls import DatabaseTls
+from mcppool.cache.password_file import read_password
 from mcppool.cache.sealed_answer import MARK, MARK_LIFE, MAX_VALUE
 
 if TYPE_CHECKING:
@@ -93,16 +92,16 @@ DELETE FROM mcppool_answers WHERE name IN
 
 
 class PostgresDatabase:
-    """The tables in the database at `url`. Raises ImportError if the extra `postgres` is not installed, OSError or
-    UnicodeDecodeError if the file of the password or of the authorities cannot be read."""
+    """The tables in the database at `url`. Raises ImportError if the extra `postgres` is not installed, OSError if the
+    file of the password or of the authorities cannot be used; its text names the key of the file."""
 
     def __init__(self, url: str, *, password_file: str | None = None, ca_file: str | None = None) -> None:
         import asyncpg  # here, because it is an extra and costs memory
 
         self._asyncpg = asyncpg
         self._url = url
-        self._password = Path(password_file).read_text(encoding="utf-8").strip() if password_file is not None else None
-        self._tls = _tls(url, ca_file)
+        self._password = read_password("sql_password_file", password_file) if password_file is not None else None
+        self._tls = DatabaseTls(url, ca_file)
         self._idle: list[Connection] = []
         self._places = asyncio.Semaphore(MAX_CONNECTIONS)
         self._closed = False
@@ -202,7 +201,7 @@ class PostgresDatabase:
         async with self._places:
             connection = self._idle.pop() if self._idle else None
             if connection is None or connection.is_closed():
-                connection = await self._asyncpg.connect(self._url, password=self._password, ssl=self._tls)
+                connection = await self._connect()
             try:
                 yield connection
             except BaseException:
@@ -213,12 +212,10 @@ class PostgresDatabase:
             else:
                 self._idle.append(connection)
 
-
-def _tls(url: str, ca_file: str | None) -> ssl.SSLContext | None:
-    """The context for a server whose certificate is checked; None leaves it to the `sslmode` of the URL."""
-    mode = dict(parse_qsl(urlsplit(url).query)).get("sslmode", "")
-    if ca_file is None and not mode.startswith("verify-"):
-        return None
-    context = ssl.create_default_context(cafile=ca_file)
-    context.check_hostname = mode != "verify-ca"
-    return context
+    async def _connect(self) -> Connection:
+        try:
+            return await self._asyncpg.connect(self._url, password=self._password, ssl=self._tls.context)
+        except (OSError, self._asyncpg.InvalidAuthorizationSpecificationError) as error:
+            if (why := self._tls.explained(error)) is not None:
+                raise ConnectionError(why) from error
+            raise

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, MutableMapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from mcppool.cache.password_file import read_password
 from mcppool.cache.store_link import StoreLink
 from mcppool.wire.sealing import KeyRing
 from mcppool.wire.vault import Vault
@@ -31,8 +31,7 @@ class RedisLink(StoreLink):
     """The link to Redis. Names of keys begin with `prefix`.
 
     Failures count as `timeout`, `connection`, `malformed` (a key that holds another type of value) or `other`. Raises
-    ImportError if the extra `redis` is not installed, OSError or UnicodeDecodeError if the password's file cannot be
-    read.
+    ImportError if the extra `redis` is not installed, UnreadablePassword if the file of the password cannot be read.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class RedisLink(StoreLink):
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
-        password = Path(password_file).read_text().strip() if password_file is not None else None
+        password = read_password("redis_password_file", password_file) if password_file is not None else None
         self.client: Redis = redis.Redis.from_pool(
             redis.BlockingConnectionPool.from_url(
                 url,

@@ -79,8 +79,8 @@ class SqlLink(StoreLink):
 def database_of(url: str, *, timeout: float, password_file: str | None = None, ca_file: str | None = None) -> Database:
     """The database at `sqlite:///FILE` or `postgresql://…`.
 
-    Raises ImportError if the extra `postgres` is needed and not installed, OSError or UnicodeDecodeError if the file
-    of the password or of the authorities cannot be read.
+    Raises ImportError if the extra `postgres` is needed and not installed, OSError if the file of the password or of
+    the authorities cannot be used; its text names the key of the file.
     """
     parts = urlsplit(url)
     if parts.scheme == "sqlite":

@@ -351,8 +351,8 @@ class CacheSection(TypedDict, total=False):
     """File with the password of the database. A string of 1 to 4096 characters."""
 
     sql_ca_file: str
-    """File with the authorities that sign the certificate of the database; then TLS is required. A string of 1 to
-    4096 characters.
+    """File with the authorities that sign the certificate of the database. TLS is then required; the name in the
+    certificate is checked, unless `sslmode` is `verify-ca`. A string of 1 to 4096 characters.
     """
 
 

@@ -7,9 +7,12 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Final
 
+from mcppool.cache.database_tls import CLIENT_CERTIFICATE
 from mcppool.cache.sql_link import SqlLink, database_of
 from mcppool.observe.logs import get_logger
+from mcppool.pipeline.pool_store import PoolStore
 from mcppool.spec import CacheSpec, PoolSpec
+from mcppool.tls_files import UnusableTlsFile
 from mcppool.wire.sealing import KeyRing
 
 log = get_logger("cache")
@@ -18,54 +21,29 @@ FILE: Final = "cache.sqlite3"
 """The file of the cache, if the configuration names no database."""
 
 
-class PoolSql:
-    """The link to the database: None if none could be made; then `trouble` is the cause."""
+class PoolSql(PoolStore[SqlLink]):
+    """The database of the cache of a pool."""
 
     def __init__(self, spec: PoolSpec, ring: KeyRing, errors: MutableMapping[str, int]) -> None:
-        self._pool = spec.name
-        self._broken: str | None = None
-        self.link = self._make(spec.cache, ring, errors)
-        if self.link is None:
-            self._report(self._broken)
-        else:
-            self.link.reports.append(self._report)
-
-    @property
-    def trouble(self) -> str | None:
-        """The reason why it is not used now."""
-        return self.link.trouble if self.link is not None else self._broken
-
-    def renew_ring(self, ring: KeyRing) -> None:
-        """Apply changed keys."""
-        if self.link is not None:
-            self.link.renew_ring(ring)
-
-    async def close(self) -> None:
-        """Close all connections."""
-        if self.link is not None:
-            await self.link.close()
-
-    def _make(self, spec: CacheSpec, ring: KeyRing, errors: MutableMapping[str, int]) -> SqlLink | None:
-        try:
-            url = spec.sql_url or f"sqlite://{default_file(create=True)}"
-            database = database_of(
-                url, timeout=spec.sql_timeout, password_file=spec.sql_password_file, ca_file=spec.sql_ca_file
-            )
-        except ImportError:
-            self._broken = "the extra `postgres` of mcp-server-pool is not installed"
-        except UnicodeDecodeError as error:
-            self._broken = f"cache.sql_password_file cannot be read: {error}"
-        except OSError as error:
-            self._broken = str(error)
-        else:
-            return SqlLink(database, f"{spec.sql_prefix}:{self._pool}", errors, ring, timeout=spec.sql_timeout)
-        return None
+        super().__init__(spec.name, "postgres", lambda: _link(spec.name, spec.cache, ring, errors))
 
     def _report(self, trouble: str | None) -> None:
         if trouble is None:
             log.event("cache_back", pool=self._pool, cache_type="sql")
         else:
             log.warning("cache_away", pool=self._pool, cache_type="sql", cause=trouble)
+
+
+def _link(pool: str, spec: CacheSpec, ring: KeyRing, errors: MutableMapping[str, int]) -> SqlLink:
+    url = spec.sql_url or f"sqlite://{default_file(create=True)}"
+    try:
+        database = database_of(
+            url, timeout=spec.sql_timeout, password_file=spec.sql_password_file, ca_file=spec.sql_ca_file
+        )
+    except UnusableTlsFile as error:
+        key = error.key if error.key in CLIENT_CERTIFICATE else f"cache.{error.key}"
+        raise OSError(f"{key} cannot be used: {error}") from None
+    return SqlLink(database, f"{spec.sql_prefix}:{pool}", errors, ring, timeout=spec.sql_timeout)
 
 
 def default_file(*, create: bool = False) -> Path:

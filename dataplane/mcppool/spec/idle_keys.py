@@ -69,6 +69,8 @@ def _without_effect(pool: PoolSpec) -> Iterator[tuple[Key, str]]:
     elif cache.sql_url is None or cache.sql_url.startswith("sqlite:"):
         for key in ("sql_password_file", "sql_ca_file"):
             yield ("cache", key), "an SQLite file has neither"
+    elif "%2f" in cache.sql_url.lower():
+        yield ("cache", "sql_ca_file"), "a socket of this machine has no TLS"
     yield from _without_effect_on_access(pool)
     if balancer.strategy != "consistent_hash":
         yield ("load_balancer", "hash_key"), f"load_balancer.strategy is {balancer.strategy}"

@@ -6,6 +6,7 @@ checks it when a configuration is read, and the generator of the CRD writes it a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -113,6 +114,26 @@ class Exclusive:
 
 
 @dataclass(frozen=True)
+class Excludes:
+    """If `field` is set, the text of `other` must not match `pattern` (RE2); `because` gives the reason."""
+
+    field: str
+    other: str
+    pattern: str
+    because: str
+
+    def check(self, model: Section) -> None:
+        """Raise a contradiction if it does not hold."""
+        text = getattr(model, self.other)
+        if getattr(model, self.field) is None or text is None:
+            return
+        if (found := re.search(self.pattern, text)) is not None:
+            raise contradiction(
+                "{0} excludes {text} in {1}: {because}", self.field, self.other, text=found[0], because=self.because
+            )
+
+
+@dataclass(frozen=True)
 class Incompatible:
     """These values, by their dotted keys, do not go together; `because` gives the reason."""
 
@@ -195,7 +216,18 @@ class Check:
 
 
 Rule = (
-    NotMore | Member | Needs | Requires | NeedsElsewhere | Exclusive | Incompatible | OneOf | Reserved | Refers | Check
+    NotMore
+    | Member
+    | Needs
+    | Requires
+    | NeedsElsewhere
+    | Exclusive
+    | Excludes
+    | Incompatible
+    | OneOf
+    | Reserved
+    | Refers
+    | Check
 )
 
 

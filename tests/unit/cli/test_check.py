@@ -124,6 +124,14 @@ def test_standard_input_is_read_where_the_file_is_a_hyphen(
             'cache = {{type = "redis", redis_url = "redis://r", redis_password_file = "{missing}"}}',
             "pools.a.cache.redis_password_file",
         ),
+        (
+            'cache = {{type = "sql", sql_url = "postgresql://d", sql_password_file = "{missing}"}}',
+            "pools.a.cache.sql_password_file",
+        ),
+        (
+            'cache = {{type = "sql", sql_url = "postgresql://d", sql_ca_file = "{missing}"}}',
+            "pools.a.cache.sql_ca_file",
+        ),
         ('headers.send.Authorization.value_file = "{missing}"', "pools.a.headers.send.Authorization"),
     ],
 )

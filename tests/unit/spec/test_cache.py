@@ -84,8 +84,15 @@ def test_a_cache_in_a_database_needs_no_address() -> None:
         ("sqlite:///folder/", "is not sqlite:/// with the absolute path"),
         ("sqlite:///a?mode=ro", "is not sqlite:/// with the absolute path"),
         ("postgresql://me:hunter2@db/x", "has a password in it, and it would show in logs; use sql_password_file"),
-        ("postgresql://db/x?password=hunter2", "has a parameter other than sslmode"),
-        ("postgresql://db/x?sslmode=often", "has an unknown sslmode; allowed: disable, allow, prefer, require"),
+        ("postgresql://db/x?password=hunter2", "has the parameter password; allowed: sslmode; the password belongs in"),
+        (
+            "postgresql://db/x?sslrootcert=/ca",
+            "has the parameter sslrootcert; allowed: sslmode; the authorities belong",
+        ),
+        ("postgresql://db/x?sslmode=require&sslkey=/k", "has the parameter sslkey; allowed: sslmode; the environment"),
+        ("postgresql://db/x?connect_timeout=3", "has the parameter connect_timeout; allowed: sslmode"),
+        ("postgresql://db/x?sslmode=often", "has sslmode=often; allowed: disable, allow, prefer, require, verify-ca"),
+        ("postgresql://db/x?sslmode=", "has sslmode=; allowed: disable, allow"),
         ("postgresql:///x", "names no host"),
         ("postgresql://db:port/x", "is not a URL"),
         ("postgresql://db/x/y", "is not USER@HOST:PORT with the name of a database"),
@@ -97,3 +104,15 @@ def test_an_invalid_address_of_a_database_is_refused_without_showing_a_password(
         cache(f'[cache]\ntype = "sql"\nsql_url = "{url}"\n')
     assert said in str(refused.value)
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])
+def test_authorities_of_a_database_exclude_a_mode_that_needs_no_tls(mode: str) -> None:
+    with pytest.raises(ConfigError, match=rf"sql_ca_file excludes sslmode={mode} in .*sql_url: .*use verify-full"):
+        cache(f'[cache]\ntype = "sql"\nsql_url = "postgresql://db/x?sslmode={mode}"\nsql_ca_file = "/ca"\n')
+
+
+@pytest.mark.parametrize("query", ["", "?sslmode=require", "?sslmode=verify-ca", "?sslmode=verify-full"])
+def test_authorities_of_a_database_go_with_modes_that_require_tls(query: str) -> None:
+    text = f'[cache]\ntype = "sql"\nsql_url = "postgresql://db/x{query}"\nsql_ca_file = "/ca"\n'
+    assert cache(text).sql_ca_file == "/ca"

@@ -18,6 +18,7 @@ POOL = '[[pools]]\nname = "a"\nendpoints = ["http://a/mcp"]\n'
         ('cache.redis_prefix = "x"', "cache.redis_prefix"),
         ('cache.sql_url = "postgresql://db"', "cache.sql_url"),
         ('cache = {type = "sql", sql_ca_file = "ca.pem"}', "cache.sql_ca_file"),
+        ('cache = {type = "sql", sql_url = "postgresql://u@%2Frun/d", sql_ca_file = "ca.pem"}', "cache.sql_ca_file"),
         ('load_balancer.hash_key = "tool"', "load_balancer.hash_key"),
         ('load_balancer = {strategy = "round_robin", slow_start = "1s"}', "load_balancer.slow_start"),
         ('local.idle_timeout = "1m"', "local.idle_timeout"),

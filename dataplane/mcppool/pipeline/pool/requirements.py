@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from mcppool.cache.database_tls import CLIENT_CERTIFICATE, DatabaseTls
+from mcppool.cache.password_file import UnreadablePassword, read_password
 from mcppool.header_value import read_value
 from mcppool.pipeline.sql import default_file
 from mcppool.pipeline.tool_pins import read_lock
@@ -126,11 +128,7 @@ def _redis(pool: PoolSpec) -> Iterator[Problem]:
     if not _is_installed("redis"):
         install = "pip install 'mcp-server-pool[redis]'"
         yield Problem(used[0], f"needs the extra `redis`: {install}", "redis")
-    if (file := pool.cache.redis_password_file) is not None:
-        try:
-            Path(file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            yield Problem("cache.redis_password_file", f"cannot be read: {error}", file)
+    yield from _password("redis_password_file", pool.cache.redis_password_file)
 
 
 def _sql(pool: PoolSpec) -> Iterator[Problem]:
@@ -149,11 +147,22 @@ def _sql(pool: PoolSpec) -> Iterator[Problem]:
         return
     if not _is_installed("asyncpg"):
         yield Problem("cache.sql_url", "needs the extra `postgres`: pip install 'mcp-server-pool[postgres]'", url)
-    if (file := cache.sql_password_file) is not None:
+    yield from _password("sql_password_file", cache.sql_password_file)
+    try:
+        DatabaseTls(url, cache.sql_ca_file)
+    except UnusableTlsFile as error:
+        if error.key in CLIENT_CERTIFICATE:
+            yield Problem("cache.sql_url", f"the client certificate of {error.key} cannot be used: {error}", url)
+        else:
+            yield Problem(f"cache.{error.key}", f"cannot be used: {error}", error.file)
+
+
+def _password(key: str, file: str | None) -> Iterator[Problem]:
+    if file is not None:
         try:
-            Path(file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            yield Problem("cache.sql_password_file", f"cannot be read: {error}", file)
+            read_password(key, file)
+        except UnreadablePassword as error:
+            yield Problem(f"cache.{key}", f"cannot be read: {error.why}", file)
 
 
 def _is_installed(*packages: str) -> bool:

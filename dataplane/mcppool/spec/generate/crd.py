@@ -24,6 +24,7 @@ from mcppool.spec.generate.status import status_schema
 from mcppool.spec.generate.yaml import dump
 from mcppool.spec.model import (
     Check,
+    Excludes,
     Exclusive,
     Incompatible,
     Member,
@@ -244,6 +245,13 @@ def _rule(rule: Rule, durations: dict[str, Shape], model: type[BaseModel]) -> di
         case Exclusive():
             names, count = _counted(rule.fields, model)
             return {"rule": f"{count} <= 1", "message": f"{names} exclude each other"}
+        case Excludes():
+            known = fields_of(model)
+            key, other = (key_in(known[name], RESOURCE) for name in (rule.field, rule.other))
+            return {
+                "rule": f"!has(self.{key}) || !has(self.{other}) || !self.{other}.matches('{rule.pattern}')",
+                "message": f"{key} excludes {rule.pattern} in {other}: {rule.because}",
+            }
         case Incompatible():
             conditions = " && ".join(_holds(key, value, model) for key, value in rule.values)
             first = ".".join(map(camel_key, rule.values[0][0].split(".")))

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from mcppool.spec.model import Needs, Rule, Section
+from mcppool.spec.model import Excludes, Needs, Rule, Section
 from mcppool.spec.values import Duration, FileName, Flag, Hint, Integer, Size
 
 REDIS_URL_PATTERN = r"^(rediss?://[^\s/?#@]+(/[0-9]+)?|unix:///[^\s?#@]+)$"
@@ -64,6 +64,14 @@ SQL_SERVER_PATTERN = (
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
+_INSTEAD = {
+    "password": "; the password belongs in sql_password_file",
+    "sslrootcert": "; the authorities belong in sql_ca_file",
+    "sslcert": "; the environment variable PGSSLCERT names the file of a client certificate",
+    "sslkey": "; the environment variable PGSSLKEY names the file of its key",
+}
+"""Where the value of another parameter belongs."""
+
 
 def _check_sql_url(url: str) -> str:
     """Refuse anything but the plain address of a database, and name the wrong part."""
@@ -85,11 +93,14 @@ def _check_sql_url(url: str) -> str:
         return url
     for key, value in query:
         if key == "sslmode" and value not in SSL_MODES:
-            raise PydanticCustomError(
-                "url", "has an unknown sslmode; allowed: {modes}", {"modes": ", ".join(SSL_MODES)}
-            )
+            modes = ", ".join(SSL_MODES)
+            raise PydanticCustomError("url", "has sslmode={value}; allowed: {modes}", {"value": value, "modes": modes})
         if key != "sslmode":
-            raise PydanticCustomError("url", "has a parameter other than sslmode")
+            raise PydanticCustomError(
+                "url",
+                "has the parameter {key}; allowed: sslmode{instead}",
+                {"key": key, "instead": _INSTEAD.get(key, "")},
+            )
     if not host:
         raise PydanticCustomError("url", "names no host")
     if "/" in parts.path.removeprefix("/") or " " in url:
@@ -116,7 +127,15 @@ SqlServerUrl = Annotated[
 class CacheSpec(Section):
     """Where the gateway caches answers, how many, and for how long."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (Needs("redis", "redis_url"),)
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Needs("redis", "redis_url"),
+        Excludes(
+            "sql_ca_file",
+            "sql_url",
+            "sslmode=(disable|allow|prefer)",
+            "the connection could be without TLS, and no certificate is checked; use verify-full",
+        ),
+    )
 
     type: Literal["none", "memory", "redis", "sql"] = Field(
         "memory", description="Where answers are cached; `none` turns the cache off."
@@ -148,5 +167,7 @@ class CacheSpec(Section):
     )
     sql_password_file: FileName | None = Field(None, description="File with the password of the database.")
     sql_ca_file: FileName | None = Field(
-        None, description="File with the authorities that sign the certificate of the database; then TLS is required."
+        None,
+        description="File with the authorities that sign the certificate of the database. TLS is then required; "
+        "the name in the certificate is checked, unless `sslmode` is `verify-ca`.",
     )
