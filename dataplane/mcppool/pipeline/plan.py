@@ -65,6 +65,18 @@ class Plan:
         self.call: Call | None = None
         self.conceal: Conceal | None = None
 
+    def with_message(self, body: bytes, forward: bytes) -> Plan:
+        """The same plan for another body and other header lines."""
+        plan: Plan = Plan.__new__(Plan)
+        plan.retry_class, plan.retry, plan.unsafe, plan.hedge_after = (
+            self.retry_class, self.retry, self.unsafe, self.hedge_after,
+        )  # fmt: skip
+        plan.deadline, plan.end, plan.tool, plan.key = self.deadline, self.end, self.tool, self.key
+        plan.pin, plan.refusal, plan.kept = self.pin, self.refusal, self.kept
+        plan.call, plan.conceal = self.call, self.conceal
+        plan.body, plan.forward = body, forward
+        return plan
+
     @property
     def principal(self) -> str:
         """The key of the call's principal."""

@@ -8,20 +8,16 @@ from time import time_ns
 from typing import Final
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as metrics
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1 import trace_pb2 as trace
 
 from mcppool.observe.histogram import Histogram
+from mcppool.observe.tracing import span_bytes
 from mcppool.observe.tracing.durations import Durations, OperationKey, PoolDurations
-from mcppool.observe.tracing.span import Span, Value
+from mcppool.observe.tracing.span import Span
 from mcppool.version import __version__
 
-_KINDS: Final = {"server": trace.Span.SPAN_KIND_SERVER, "client": trace.Span.SPAN_KIND_CLIENT}
-_FLAGS: Final = 1 | trace.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK  # sampled
-_REMOTE: Final = trace.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 _SCOPE: Final = InstrumentationScope(name="mcppool", version=__version__)
 _OPERATION: Final = {
     "method": "mcp.method.name",
@@ -45,10 +41,7 @@ def resource(attributes: Mapping[str, str]) -> Resource:
 
 def trace_request(spans: Iterable[Span], source: Resource) -> bytes:
     """The request that sends `spans`."""
-    scope = trace.ScopeSpans(scope=_SCOPE, spans=[_span(each) for each in spans])
-    return ExportTraceServiceRequest(
-        resource_spans=[trace.ResourceSpans(resource=source, scope_spans=[scope])]
-    ).SerializeToString()
+    return span_bytes.trace_request(spans, source.SerializeToString(), _SCOPE.SerializeToString())
 
 
 def metrics_request(pools: Sequence[PoolDurations], source: Resource) -> bytes | None:
@@ -102,36 +95,7 @@ def _point(attributes: list[KeyValue], histogram: Histogram, since: int, now: in
     )
 
 
-def _span(span: Span) -> trace.Span:
-    made = trace.Span(
-        trace_id=bytes.fromhex(span.trace_id),
-        span_id=bytes.fromhex(span.span_id),
-        parent_span_id=bytes.fromhex(span.parent_id),
-        trace_state=span.state,
-        name=span.name,
-        kind=_KINDS[span.kind],
-        start_time_unix_nano=span.start,
-        end_time_unix_nano=span.end,
-        flags=_FLAGS | _REMOTE if span.remote else _FLAGS,
-    )
-    made.attributes.extend([_attribute(name, value) for name, value in span.attributes.items()])
-    if span.error is not None:
-        made.attributes.append(_attribute("error.type", span.error))
-        made.status.code = trace.Status.STATUS_CODE_ERROR
-        made.status.message = span.message
-    if span.link is not None:
-        made.links.add(
-            trace_id=bytes.fromhex(span.link.trace_id),
-            span_id=bytes.fromhex(span.link.span_id),
-            trace_state=span.link.state,
-            flags=_FLAGS | _REMOTE if span.link.sampled else _FLAGS - 1 | _REMOTE,
-        )
-    return made
-
-
 @lru_cache(maxsize=1024)
-def _attribute(name: str, value: Value) -> KeyValue:
-    """An attribute. Most come again with the next span, and making one costs more than all else about it."""
-    return KeyValue(
-        key=name, value=AnyValue(int_value=value) if isinstance(value, int) else AnyValue(string_value=value)
-    )
+def _attribute(name: str, value: str) -> KeyValue:
+    """An attribute. Most come again with the next series, and making one costs more than all else about it."""
+    return KeyValue(key=name, value=AnyValue(string_value=value))

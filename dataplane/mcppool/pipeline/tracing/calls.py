@@ -11,7 +11,7 @@ from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.tracing.span import MAX_TEXT, Span, current
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.outcome import Outcome
-from mcppool.pipeline.tracing.context import NOTHING, Incoming, incoming, is_unsampled
+from mcppool.pipeline.tracing.context import NOTHING, Incoming, incoming, is_unsampled, is_unsampled_in
 from mcppool.pipeline.tracing.conventions import LISTEN, server_attributes, server_error, span_name
 from mcppool.policy.trace_context import Sampler, new_trace_id
 
@@ -47,7 +47,7 @@ class TracedCalls:
         if parent is None and call.forward in self._plain:
             if random() >= self._ratio:
                 return self._serve(call, reply, outcome)
-        elif parent is not None and self._sampler.parent_based and is_unsampled(parent):
+        elif self._sampler.parent_based and (is_unsampled_in(call.forward) if parent is None else is_unsampled(parent)):
             return self._serve(call, reply, outcome)
         else:
             context = incoming(call)

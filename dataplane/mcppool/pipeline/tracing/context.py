@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from copy import copy
 from typing import Final, NamedTuple
 
 from msgspec import Raw
@@ -30,8 +29,10 @@ from mcppool.wire.trace_meta import (
     with_trace_meta,
 )
 
-_UNSAMPLED: Final = re.compile(rb'"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f][02468ace]"')
+_UNSAMPLED_CONTEXT: Final = rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f][02468ace]"
+_UNSAMPLED: Final = re.compile(rb'"' + _UNSAMPLED_CONTEXT + rb'"')
 _HEADER: Final = b"traceparent: "
+_UNSAMPLED_LINE: Final = re.compile(rb"(?:\A|\n)" + _HEADER + _UNSAMPLED_CONTEXT + rb"\r\n")
 _OURS: Final = (b"traceparent: ", b"tracestate: ")
 
 
@@ -48,6 +49,11 @@ NOTHING: Final = Incoming()
 def is_unsampled(raw: Raw) -> bool:
     """Whether the raw `traceparent` of a message is valid, and says that its trace is not sampled."""
     return _UNSAMPLED.fullmatch(raw) is not None
+
+
+def is_unsampled_in(lines: bytes) -> bool:
+    """Whether header lines have one `traceparent`, which is valid and says that its trace is not sampled."""
+    return lines.count(_HEADER) == 1 and _UNSAMPLED_LINE.search(lines) is not None
 
 
 def incoming(call: Call) -> Incoming:
@@ -79,9 +85,7 @@ async def put_context(attempt: Attempt, span: Span) -> Plan:
         body = plan.body
     else:
         body = await _with_meta(plan.body, members, absent)
-    attempt.plan = changed = copy(plan)
-    changed.body = body
-    changed.forward = _with_headers(plan.forward, members)
+    attempt.plan = plan.with_message(body, _with_headers(plan.forward, members))
     return plan
 
 
@@ -94,7 +98,9 @@ async def _with_meta(body: bytes, members: dict[str, str], absent: dict[str, str
 
 
 def _with_headers(lines: bytes, members: dict[str, str]) -> bytes:
-    kept = [line for line in lines.splitlines(keepends=True) if not line.startswith(_OURS)]
+    kept = [lines]
+    if b"trace" in lines:
+        kept = [line for line in lines.splitlines(keepends=True) if not line.startswith(_OURS)]
     kept += [b"%b: %b\r\n" % (name.encode(), value.encode("ascii", "replace")) for name, value in members.items()]
     return b"".join(kept)
 
