@@ -11,8 +11,10 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -22,7 +24,7 @@ from mcp import Client
 from mcppool.cli.main import main
 from tests.conftest import Trio
 from tests.integration.raw_http import Answer, RawClient, ask, request
-from tests.integration.test_breaker import FAILS, OPEN
+from tests.integration.test_breaker import CLOSED, FAILS, OPEN
 from tests.integration.test_overload import Crowd
 from tests.integration.test_sessions import HEADERS, HELLO, call
 from tests.integration.test_stdio import children
@@ -31,7 +33,7 @@ from tests.servers.faults import Behaviour, FaultServer, healthy
 from tests.servers.process import HOST
 from tests.waiting import until
 
-LIMITED, FAILING, FRAGILE, CACHED = "limited", "failing", "fragile", "cached"
+LIMITED, FAILING, TRYING, FRAGILE, CACHED = "limited", "failing", "trying", "fragile", "cached"
 """Pools with one `FaultServer` each, which a test starts."""
 
 SECTIONS = {
@@ -48,6 +50,16 @@ acquire_timeout = "60s"
 [pools.circuit_breaker]
 failure_threshold = 4
 open_duration = "10m"
+[pools.outlier_detection]
+consecutive_failures = 1000
+[pools.retry_policy]
+max_attempts = 1
+""",
+    TRYING: """
+[pools.circuit_breaker]
+failure_threshold = 2
+open_duration = "1s"
+success_threshold = 1
 [pools.outlier_detection]
 consecutive_failures = 1000
 [pools.retry_policy]
@@ -234,6 +246,34 @@ async def test_failures_that_two_workers_see_open_one_breaker(two: TwoWorkers) -
 
             await repeated(is_refused, "the breaker is open in each worker")
         assert calls_at(server) - executed <= 1  # one call may come before the news
+
+
+async def test_a_half_open_breaker_gets_one_trial_from_all_workers(two: TwoWorkers) -> None:
+    worst = f'mcp_circuit_breaker_state{{server_id="{TRYING}",tool_name="write"}}'
+    crowd, refusals = Crowd(), Counter[int]()
+    async with two.server(TRYING, FAILS) as server, one_connection_at_each(two.front) as connections:
+
+        async def fails(connection: RawClient) -> bool:
+            answer = await ask_at(connection, call_of(TRYING, "write"))
+            return bool(answer.error["data"]["reason"] == "circuit_open")
+
+        for connection in connections.values():
+            await repeated(partial(fails, connection), "the breaker is open in each worker")
+        server.behaviour = crowd
+
+        async def answered(pid: int, connection: RawClient) -> None:
+            while (await ask_at(connection, call_of(TRYING, "write"))).status != 200:
+                refusals[pid] += 1
+
+        calls = [asyncio.create_task(answered(*each)) for each in connections.items()]
+        await until(lambda: crowd.inside["fake"] == 1, "a trial is at the server", 60)
+        before = refusals.copy()
+        await until(lambda: (refusals - before).total() >= 20, "the other worker refuses calls", 60)
+        assert len(refusals - before) == 1
+        assert crowd.most["fake"] == 1
+        crowd.door.set()
+        await asyncio.gather(*calls)
+        await until(lambda: two.front.metric(worst) == CLOSED, "the breaker is closed")
 
 
 async def test_an_answer_that_one_worker_has_stored_in_a_file_is_given_by_the_other(two: TwoWorkers) -> None:

@@ -13,8 +13,9 @@ from mcppool.observe.recent_events import RecentEvents
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.peers import OF_ONE_PROCESS, Lesson, News, Peers
 from mcppool.pipeline.plan import Plan
-from mcppool.pipeline.routing.breakers import Breakers, abandoned
+from mcppool.pipeline.routing.breakers import Breakers
 from mcppool.pipeline.routing.picker import Picker
+from mcppool.pipeline.routing.trials import Trials
 from mcppool.pipeline.settings import Settings
 from mcppool.policy.consecutive_failures import ClientKey
 from mcppool.policy.outlier_detection import may_eject_another
@@ -38,6 +39,7 @@ class Feedback:
     endpoints: Endpoints
     picker: Picker
     breakers: Breakers
+    trials: Trials
     rests: RetryAfterTable[Endpoint]
     limited_log: LimitedLog
     recent: RecentEvents
@@ -55,7 +57,7 @@ class Feedback:
         remembers = outlier.failures or outlier.ejections or outlier.ejected_until is not None
         if remembers:
             if outlier.failures or outlier.probation:
-                self._tell(Lesson.ANSWERED, endpoint, plan)
+                self._tell(Lesson.ANSWERED, endpoint, plan, trial=outlier.probation)
             self._answered(endpoint, now)
         return now
 
@@ -68,10 +70,10 @@ class Feedback:
         """
         now = endpoint.stats.answered_at = monotonic()
         if internal_error and self.settings.spec.circuit_breaker.count_internal_errors:
-            self.breakers.failed(plan.tool, plan.client, endpoint, now)
-            self._tell(Lesson.FAILED, endpoint, plan)
+            trial = self.breakers.failed(plan.tool, plan.client, endpoint, now)
+            self._tell(Lesson.FAILED, endpoint, plan, trial=trial)
         elif endpoint.breakers:
-            abandoned(plan, endpoint)
+            self.breakers.abandoned(plan, endpoint)
         return now
 
     def failed(
@@ -88,7 +90,7 @@ class Feedback:
         now = monotonic()
         if isinstance(failure, NoMemory):  # the endpoint had answered
             if endpoint.breakers:
-                abandoned(plan, endpoint)
+                self.breakers.abandoned(plan, endpoint)
             return
         endpoint.stats.failed(failure)
         self.recent.add(endpoint.key, str(failure.reason), failure.detail, datetime.now(UTC))
@@ -101,10 +103,14 @@ class Feedback:
                 self._peers.tell(News(Lesson.RESTS, endpoint.key, name=name, principal=principal, seconds=seconds))
         if not failure.sent:
             if endpoint.breakers:
-                abandoned(plan, endpoint)
+                self.breakers.abandoned(plan, endpoint)
             return
-        self.breakers.failed(plan.tool, plan.client, endpoint, now)
-        self._tell(Lesson.BAD if isinstance(failure, EJECTING) else Lesson.FAILED, endpoint, plan)
+        trial = self.breakers.failed(plan.tool, plan.client, endpoint, now)
+        bad = isinstance(failure, EJECTING)
+        if bad and endpoint.health.outlier.probation:
+            self.trials.failed(endpoint, now)
+            trial = True
+        self._tell(Lesson.BAD if bad else Lesson.FAILED, endpoint, plan, trial=trial)
         if isinstance(failure, ConnectionLost):
             endpoint.wake_prober()  # it may be gone: then it is lost, and comes back with its first passed check
         if isinstance(failure, (*EJECTING, TimedOut)):
@@ -126,8 +132,8 @@ class Feedback:
         ejected = sum(e.health.outlier.ejected for e in self.endpoints.values())
         return may_eject_another(ejected, len(self.endpoints), self.settings.outlier_limits.max_ejection_percent)
 
-    def _answered(self, endpoint: Endpoint, now: float) -> None:
-        if endpoint.health.call_answered(now, self.settings.outlier_limits):
+    def _answered(self, endpoint: Endpoint, now: float, *, trial: bool = False) -> None:
+        if endpoint.health.call_answered(now, self.settings.outlier_limits, trial=trial):
             log.event("endpoint_recovered", pool=self.settings.name, endpoint=endpoint.key)
             endpoint.health.recovered()
 
@@ -142,10 +148,10 @@ class Feedback:
         self._peers = peers
         peers.hear(self._heard)
 
-    def _tell(self, what: Lesson, endpoint: Endpoint, plan: Plan) -> None:
+    def _tell(self, what: Lesson, endpoint: Endpoint, plan: Plan, *, trial: bool = False) -> None:
         if self._peers is not None:
-            client = plan.client
-            self._peers.tell(News(what, endpoint.key, plan.tool, _name(client.key), _name(client.origin)))
+            client = _name(plan.client.key), _name(plan.client.origin)
+            self._peers.tell(News(what, endpoint.key, plan.tool, *client, trial=trial))
 
     def _heard(self, news: News) -> None:
         """Apply what another process has learned, as if the attempt had been made here."""
@@ -157,15 +163,15 @@ class Feedback:
         elsewhere = "seen by another process of the gateway"
         match news.what:
             case Lesson.FAILED | Lesson.BAD:
-                self.breakers.failed(news.tool, client, endpoint, now, heard=True)
+                self.breakers.failed_elsewhere(news.tool, client, endpoint, now, trial=news.trial)
                 if news.what is Lesson.BAD and endpoint.health.call_failed(
-                    client, now, limits, may_eject=self._may_eject()
+                    client, now, limits, may_eject=self._may_eject(), trial=news.trial
                 ):
                     self._ejected(endpoint, endpoint.stats.last_fault or elsewhere, heard=True)
             case Lesson.TOOL_ANSWERED:
                 self.breakers.succeeded(news.tool, client, endpoint, heard=True)
             case Lesson.ANSWERED:
-                self._answered(endpoint, now)
+                self._answered(endpoint, now, trial=news.trial)
             case Lesson.ELSEWHERE:
                 if endpoint.health.answered_elsewhere(now, limits, may_eject=self._may_eject()):
                     self._ejected(endpoint, endpoint.stats.last_fault or elsewhere, heard=True)

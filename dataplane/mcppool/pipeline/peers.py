@@ -47,7 +47,8 @@ class Lesson(IntEnum):
 
 class News(NamedTuple):
     """One thing that a process has learned. `client` and `origin` are those of `ClientKey`; `name` and `principal` are
-    the kind of calls for which the endpoint rests, for so many `seconds`."""
+    the kind of calls for which the endpoint rests, for so many `seconds`. `trial`: the attempt was the one that tries
+    the endpoint, or the tool there, after its time out of use."""
 
     what: Lesson
     endpoint: str
@@ -57,6 +58,7 @@ class News(NamedTuple):
     name: str = ""
     principal: str = ""
     seconds: float = 0.0
+    trial: bool = False
 
 
 class Limiter(Protocol):
@@ -87,6 +89,18 @@ class Limiter(Protocol):
         ...
 
 
+class TrialClaims(Protocol):
+    """Claims to the trial calls of one pool. At most one process has a claim; that of a process that dies is free."""
+
+    def claim(self, endpoint: str, tool: str) -> bool:
+        """Claim the trial of an endpoint, or of a tool there; returns False if another process has the claim."""
+        ...
+
+    def give_up(self, endpoint: str, tool: str) -> None:
+        """Let another process claim the trial."""
+        ...
+
+
 class Peers(Protocol):
     """The other processes, as one pool sees them."""
 
@@ -100,6 +114,10 @@ class Peers(Protocol):
 
     def limiter(self, name: str, key: str, capacity: Callable[[], int], max_queue: int) -> Limiter:
         """A concurrency limiter whose places all processes share: those with the same `key` are one."""
+        ...
+
+    def trials(self) -> TrialClaims:
+        """The trial calls, which only one process makes at a time."""
         ...
 
     def programs(self, spec: PoolSpec, on_event: OnProgramEvent, attendance: Attendance | None) -> Programs:

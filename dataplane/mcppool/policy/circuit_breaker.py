@@ -39,10 +39,10 @@ class CircuitBreaker:
     """One breaker. `admits` tells whether a client's call may go; each call ends in `succeeded`, `failed` or
     `abandoned`.
 
-    `only` is the client for whom it is not closed, None for all clients.
+    `only` is the client for whom it is not closed, None for all clients. `trial`: a trial call is in flight.
     """
 
-    __slots__ = ("_row", "_successes", "_trial", "only", "opened_at", "state")
+    __slots__ = ("_row", "_successes", "only", "opened_at", "state", "trial")
 
     def __init__(self) -> None:
         self.state = BreakerState.CLOSED
@@ -50,7 +50,7 @@ class CircuitBreaker:
         self.only: ClientKey | None = None
         self._row = ConsecutiveFailures()
         self._successes = 0
-        self._trial = False
+        self.trial = False
 
     @property
     def idle(self) -> bool:
@@ -59,29 +59,29 @@ class CircuitBreaker:
 
     def admits(self, client: ClientKey, now: float, limits: BreakerLimits) -> bool:
         """Whether a call of `client` may go now; changes nothing."""
-        if not self._concerns(client):
+        if not self.concerns(client):
             return True
         if self.state is BreakerState.OPEN:
             return now >= self.opened_at + limits.open_duration
-        return not self._trial
+        return not self.trial
 
     def admit(self, client: ClientKey, now: float, limits: BreakerLimits) -> None:
         """A call goes. If the breaker's time is over it becomes half-open, and this call its trial. A call that goes
         earlier, because it is repeatable and the breaker is open everywhere, changes nothing unless it succeeds."""
-        if not self._concerns(client):
+        if not self.concerns(client):
             return
         if self.state is BreakerState.OPEN and now >= self.opened_at + limits.open_duration:
             self.state = BreakerState.HALF_OPEN
             self._successes = 0
         if self.state is BreakerState.HALF_OPEN:
-            self._trial = True
+            self.trial = True
 
     def succeeded(self, client: ClientKey, limits: BreakerLimits) -> None:
         """A call of `client` was answered."""
         self._row.end()
-        if not self._concerns(client):
+        if not self.concerns(client):
             return
-        self._trial = False
+        self.trial = False
         if self.state is BreakerState.OPEN:
             self.state = BreakerState.HALF_OPEN
             self._successes = 0
@@ -90,12 +90,15 @@ class CircuitBreaker:
             self.state = BreakerState.CLOSED
             self.only = None
 
-    def failed(self, client: ClientKey, now: float, limits: BreakerLimits) -> None:
-        """A call of `client` failed; a call admitted before the breaker opened for it changes nothing."""
-        concerned = self._concerns(client)
+    def failed(self, client: ClientKey, now: float, limits: BreakerLimits, *, trial: bool = False) -> None:
+        """A call of `client` failed; a call admitted before the breaker opened for it changes nothing. `trial`: it was
+        the trial that another process made while the breaker is still open here."""
+        concerned = self.concerns(client)
         if concerned:
-            self._trial = False
+            self.trial = False
             if self.state is BreakerState.OPEN:
+                if trial:
+                    self.opened_at = now
                 return
         row = self._row
         row.add(client, now)
@@ -109,8 +112,8 @@ class CircuitBreaker:
 
     def abandoned(self, client: ClientKey) -> None:
         """A call of `client` ended without a verdict on the server, for example because its client left."""
-        if self._concerns(client):
-            self._trial = False
+        if self.concerns(client):
+            self.trial = False
 
     def forgettable(self, now: float, limits: BreakerLimits) -> bool:
         """Whether it concerns one client alone and its open time is over: that client's next failures start a new
@@ -121,14 +124,14 @@ class CircuitBreaker:
         """Seconds until a call may be admitted."""
         return max(0.0, self.opened_at + limits.open_duration - now) if self.state is BreakerState.OPEN else 0.0
 
-    def _concerns(self, client: ClientKey) -> bool:
-        """Whether it is not closed for this client."""
+    def concerns(self, client: ClientKey) -> bool:
+        """Whether it is not closed for this client: then a call that it admits is a trial."""
         return self.state is not BreakerState.CLOSED and (self.only is None or client.key == self.only.key)
 
     def _open(self, only: ClientKey | None, now: float) -> None:
         self.state = BreakerState.OPEN
         self.opened_at = now
         self.only = only
-        self._trial = False
+        self.trial = False
         if only is None:
             self._row.end()

@@ -56,26 +56,30 @@ class OutlierState:
         """Whether it is ejected (its probation included, during which only the trial may go there)."""
         return self.ejected_until is not None
 
-    def succeeded(self, now: float, limits: OutlierLimits) -> bool:
-        """A valid answer came; returns whether that ended an ejection."""
+    def succeeded(self, now: float, limits: OutlierLimits, *, trial: bool = False) -> bool:
+        """A valid answer came; returns whether that ended an ejection. `trial`: the answer was to the trial of another
+        process, whose probation may have begun a moment earlier."""
         self.row.end()
         if self.ejected_until is None:
             if self.ejections and now - self.well_since >= limits.base_ejection_time:
                 self.ejections -= 1
                 self.well_since = now
             return False
-        if not self.probation:
+        if not (self.probation or trial):
             return False  # an answer to a call from before the ejection
         self.ejected_until = None
         self.probation = False
         self.well_since = now
         return True
 
-    def failed(self, client: ClientKey, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
-        """An attempt of `client` failed; returns whether that ejects the endpoint. `may_eject`: the share allows it."""
+    def failed(
+        self, client: ClientKey, now: float, limits: OutlierLimits, *, may_eject: bool, trial: bool = False
+    ) -> bool:
+        """An attempt of `client` failed; returns whether that ejects the endpoint. `may_eject`: the share allows it.
+        `trial`: as in `succeeded`."""
         self.row.add(client, now)
         if self.ejected_until is not None:
-            if self.probation:
+            if self.probation or trial:
                 self._eject(now, limits)
             return False
         return may_eject and self._judge(now, limits)

@@ -178,18 +178,22 @@ class EndpointHealth(Generic[OwnerT]):
 
     # --- answers to calls ----------------------------------------------------------------------------------------
 
-    def call_answered(self, now: float, limits: OutlierLimits) -> bool:
-        """A call got a valid answer; returns whether that ended an ejection. Call `recovered` then."""
-        return self.outlier.succeeded(now, limits)
+    def call_answered(self, now: float, limits: OutlierLimits, *, trial: bool = False) -> bool:
+        """A call got a valid answer; returns whether that ended an ejection. Call `recovered` then. `trial`: it was the
+        trial of another process."""
+        return self.outlier.succeeded(now, limits, trial=trial)
 
     def recovered(self) -> None:
         """Its trial call during probation was answered."""
         self._move(HealthEvent.RECOVERED, "its trial call was answered")
 
-    def call_failed(self, client: ClientKey, now: float, limits: OutlierLimits, *, may_eject: bool) -> bool:
-        """A call of `client` failed because of the endpoint; returns whether to eject it. Call `ejected` then."""
+    def call_failed(
+        self, client: ClientKey, now: float, limits: OutlierLimits, *, may_eject: bool, trial: bool = False
+    ) -> bool:
+        """A call of `client` failed because of the endpoint; returns whether to eject it. Call `ejected` then. `trial`:
+        as in `call_answered`."""
         trial_failed = self.outlier.probation
-        ejects = self.outlier.failed(client, now, limits, may_eject=may_eject)
+        ejects = self.outlier.failed(client, now, limits, may_eject=may_eject, trial=trial)
         if trial_failed:
             self._move(HealthEvent.EJECTED)
         return ejects

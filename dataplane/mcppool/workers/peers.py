@@ -19,6 +19,7 @@ from mcppool.spec import PoolSpec
 from mcppool.upstream.failures import LimitReached
 from mcppool.workers.channel import Channel, ChannelClosed
 from mcppool.workers.remote_programs import ProgramLinks, RemotePrograms
+from mcppool.workers.trial_locks import PoolTrials, TrialLocks
 
 Heard = Callable[[News], None]
 
@@ -26,10 +27,11 @@ log = get_logger("workers")
 
 
 class PeerExchange:
-    """The channel of one worker, shared by its pools."""
+    """The channel of one worker and its locks of trials, shared by its pools. The locks come with its orders."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
+        self.trials: TrialLocks | None = None
         self.programs = ProgramLinks(channel)
         self._pools: dict[str, list[Heard]] = {}
 
@@ -94,6 +96,11 @@ class PoolPeers:
     def limiter(self, name: str, key: str, capacity: Callable[[], int], max_queue: int) -> SharedLimiter:
         """See `Peers`."""
         return SharedLimiter(self._channel, self._pool, name, key, capacity, max_queue)
+
+    def trials(self) -> PoolTrials:
+        """See `Peers`."""
+        assert self._exchange.trials is not None
+        return PoolTrials(self._exchange.trials, self._pool)
 
     def programs(self, spec: PoolSpec, on_event: OnProgramEvent, attendance: Attendance | None) -> RemotePrograms:
         """See `Peers`."""

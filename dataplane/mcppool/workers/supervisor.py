@@ -118,6 +118,8 @@ class Supervisor:
         self._command = command
         self._keys = generate_key_line(time.time())
         self._state = SharedState()
+        self._trials = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the gateway runs)
+        """Stays empty: locks of it are the workers' claims to trial calls."""
         self._directory = Path(tempfile.gettempdir()) / f"mcppool-{secrets.token_hex(8)}"
         self._programs = SharedPrograms(self._directory, self._tell)
         self._programs.configure(snapshot)
@@ -183,6 +185,7 @@ class Supervisor:
         running = [worker for worker in self._all.values() if not worker.ended.is_set()]
         await asyncio.gather(*(self._end(worker) for worker in running))
         await self._programs.stop()
+        self._trials.close()
         if self._admin is not None:
             await self._admin.stop()
         for task in list(self._tasks):
@@ -241,7 +244,8 @@ class Supervisor:
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command(theirs.fileno()),
-                pass_fds=(theirs.fileno(), *fds), stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
+                pass_fds=(theirs.fileno(), self._trials.fileno(), *fds),
+                stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         except OSError:
             ours.close()
@@ -256,7 +260,7 @@ class Supervisor:
         await channel.open(ours)
         orders = {
             "place": place.number, "places": self.count, "sockets": fds, "keys": self._keys,
-            "programs": str(self._directory),
+            "programs": str(self._directory), "trials": self._trials.fileno(),
         }  # fmt: skip
         channel.tell("orders", orders)
         self._do(self._watch(place, worker), f"worker {number}")

@@ -25,6 +25,7 @@ from mcppool.workers.channel import Channel
 from mcppool.workers.merged_metrics import sent
 from mcppool.workers.peers import PeerExchange
 from mcppool.workers.shares import share_of
+from mcppool.workers.trial_locks import TrialLocks
 
 if TYPE_CHECKING:
     from mcppool.observe.pages import OwnPages
@@ -34,13 +35,15 @@ log = logs.get_logger("workers")
 
 class Orders(msgspec.Struct, frozen=True):
     """The facts with which a worker begins: the number of its place and of all places, the descriptors of its sockets,
-    keys for a gateway without a key file, and the directory of the sockets of local servers."""
+    keys for a gateway without a key file, the directory of the sockets of local servers, and the descriptor of the file
+    whose locks are the claims to trial calls."""
 
     place: int
     places: int
     sockets: tuple[int, ...]
     keys: str
     programs: str
+    trials: int
 
 
 class SharedSource:
@@ -113,6 +116,7 @@ class Worker:
             return
         given = orders.result()
         exchange.programs.directory = Path(given.programs)
+        exchange.trials = TrialLocks(given.trials)
         sockets = tuple(socket.socket(fileno=descriptor) for descriptor in given.sockets)
         self._shared = source = SharedSource(self._source, given)
         self._gateway = gateway = Gateway(source, WorkerSetup(sockets, given.keys, exchange.of, source.unshared))

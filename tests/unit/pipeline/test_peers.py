@@ -27,10 +27,11 @@ max_ejection_percent = 50
 
 
 class Told:
-    """The other process of a pool: gets its news at once."""
+    """The other process of a pool: gets its news at once. `held` are the trials that this process has claimed."""
 
     def __init__(self) -> None:
         self.news: list[News] = []
+        self.held: set[tuple[str, str]] = set()
         self.other: Told | None = None
         self._heard: list[Callable[[News], None]] = []
 
@@ -42,6 +43,18 @@ class Told:
 
     def limiter(self, name: str, key: str, capacity: Callable[[], int], max_queue: int) -> Any:
         raise AssertionError("no pool of this file has limits")
+
+    def trials(self) -> Told:
+        return self
+
+    def claim(self, endpoint: str, tool: str) -> bool:
+        if self.other is not None and (endpoint, tool) in self.other.held:
+            return False
+        self.held.add((endpoint, tool))
+        return True
+
+    def give_up(self, endpoint: str, tool: str) -> None:
+        self.held.discard((endpoint, tool))
 
     def programs(self, *_: Any) -> Any:
         raise AssertionError("no pool of this file has local servers")

@@ -21,6 +21,7 @@ from mcppool.pipeline.probers import Probers
 from mcppool.pipeline.routing.breakers import Breakers
 from mcppool.pipeline.routing.outage import Outage
 from mcppool.pipeline.routing.picker import Picker
+from mcppool.pipeline.routing.trials import Trials
 from mcppool.pipeline.serve import Pipeline
 from mcppool.pipeline.sessions.sealed_ids import Sessions
 from mcppool.pipeline.settings import Settings
@@ -50,6 +51,7 @@ class Housekeeping:
     endpoints: Endpoints
     picker: Picker
     breakers: Breakers
+    trials: Trials
     rests: RetryAfterTable[Endpoint]
     outage: Outage
     sessions: Sessions
@@ -93,6 +95,7 @@ class Housekeeping:
         if any(changed):
             self.renew_candidates()  # a new tuple, for which strategies prepare anew what depends on weights
         self.rests.sweep(now)
+        self.trials.sweep(now)
         self.limited_log.sweep()
         self._miss_servers(now)
         if now >= self._scores_due:
@@ -127,6 +130,8 @@ class Housekeeping:
         """Handle one endpoint; returns whether its weight has changed."""
         health = endpoint.health
         health.tick(now)
+        if self.trials and not endpoint.active:
+            self.trials.end(endpoint)
         if endpoint.breakers:
             self.breakers.sweep(endpoint, now)
         if health.busy or health.state in HANGING:

@@ -41,6 +41,7 @@ from mcppool.pipeline.routing.breakers import Breakers
 from mcppool.pipeline.routing.outage import Outage
 from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.routing.pins import Pins
+from mcppool.pipeline.routing.trials import Trials
 from mcppool.pipeline.routing.waiting_room import WaitingRoom
 from mcppool.pipeline.serve import Pipeline
 from mcppool.pipeline.sessions.attendance import Attendance
@@ -110,8 +111,8 @@ class PoolParts:
             on_availability=self.renew_candidates, on_catalog=self.renew_catalog,
         )  # fmt: skip
         self.housekeeping = Housekeeping(
-            settings, endpoints, self.picker, self.breakers, self.rests, self.outage, self.sessions, self.probers,
-            self.log, self.pipeline, self.metrics, self.background, UsualLatencies(self.metrics),
+            settings, endpoints, self.picker, self.breakers, self.trials, self.rests, self.outage, self.sessions,
+            self.probers, self.log, self.pipeline, self.metrics, self.background, UsualLatencies(self.metrics),
             renew_candidates=self.renew_candidates, renew_catalog=self.renew_catalog, hangs=self.membership.hangs,
             refresh_outbound=self.outbound.refresh,
         )  # fmt: skip
@@ -138,10 +139,13 @@ class PoolParts:
         settings, endpoints = self.settings, self.endpoints
         self.rests: RetryAfterTable[Endpoint] = RetryAfterTable()
         self.outage = Outage(settings, endpoints)
-        self.breakers = Breakers(settings, self.metrics, self.log)
-        self.picker = Picker(settings, endpoints, self.breakers, self.rests, self.outage, self.rng, zone)
+        self.trials = trials = Trials(self.peers)
+        self.breakers = Breakers(settings, self.metrics, self.log, trials)
+        self.picker = Picker(settings, endpoints, self.breakers, trials, self.rests, self.outage, self.rng, zone)
         self.waiting_room = WaitingRoom(settings, self.picker, self.outage, self.probers)
-        self.feedback = Feedback(settings, endpoints, self.picker, self.breakers, self.rests, self.log, self.recent)
+        self.feedback = Feedback(
+            settings, endpoints, self.picker, self.breakers, trials, self.rests, self.log, self.recent
+        )
         if self.peers is not None:
             self.feedback.listen_to(self.peers)
 

@@ -179,6 +179,7 @@ class ServerPool(PoolParts):
             former.close(wait=False)
 
     async def _close_stores(self) -> None:
+        self.trials.close()
         if self.peers is not None:
             self.peers.close()
         if self.caching is not None:

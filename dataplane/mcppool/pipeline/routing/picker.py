@@ -6,8 +6,9 @@ import random
 
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.plan import Plan
-from mcppool.pipeline.routing.breakers import Breakers, abandoned
+from mcppool.pipeline.routing.breakers import Breakers
 from mcppool.pipeline.routing.outage import Outage
+from mcppool.pipeline.routing.trials import Trials
 from mcppool.pipeline.settings import Settings
 from mcppool.policy.balancing import make_strategy
 from mcppool.policy.endpoint_health import EndpointState
@@ -34,6 +35,7 @@ class Picker:
         settings: Settings,
         endpoints: Endpoints,
         breakers: Breakers,
+        trials: Trials,
         rests: RetryAfterTable[Endpoint],
         outage: Outage,
         rng: random.Random,
@@ -42,6 +44,7 @@ class Picker:
         self._settings = settings
         self._endpoints = endpoints
         self._breakers = breakers
+        self._trials = trials
         self._rests = rests
         self._outage = outage
         self._rng = rng
@@ -112,11 +115,14 @@ class Picker:
         return self._breakers.admit(plan, endpoint, (endpoint,), now, self.pick) if endpoint.breakers else endpoint
 
     def _may_try(self, plan: Plan, endpoint: Endpoint, now: float) -> bool:
-        """Whether this call may be the trial of an endpoint on probation: a repeatable one, if any comes."""
+        """Whether this call may be the trial of an endpoint on probation: a repeatable one, if any comes, while no
+        other process makes the trial."""
         if self._rests.until(plan.kind, endpoint, now) > now:
             return False
         since = endpoint.health.outlier.ejected_until or now
-        return not plan.unsafe or not self.candidates or now - since > TRIAL_PATIENCE
+        if plan.unsafe and self.candidates and now - since <= TRIAL_PATIENCE:
+            return False
+        return self._trials.begin(endpoint)
 
     def pick(self, candidates: tuple[Endpoint, ...], now: float, key: bytes | None = None) -> Endpoint:
         """One of `candidates`, by the pool's strategy."""
@@ -143,6 +149,8 @@ class Picker:
         """A trial of an endpoint on probation, or of a breaker, may have ended without a verdict: then another call
         becomes the trial."""
         if endpoint.breakers:
-            abandoned(plan, endpoint)
+            self._breakers.abandoned(plan, endpoint)
         if endpoint.health.state is PROBATION:
             endpoint.health.trial_over()
+        if self._trials and not endpoint.active:
+            self._trials.end(endpoint)
