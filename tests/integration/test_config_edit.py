@@ -197,3 +197,12 @@ async def test_a_refused_edit_shows_no_secret_in_log_health_or_page(gateway: Gat
             _, shown = await asyncio.to_thread(front.get, path)
             assert "hunter2" not in shown
         assert "hunter2" not in front.log
+
+
+async def test_the_log_has_the_format_of_the_file_from_its_first_line_on(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = gateway(pool_toml(replicas[0].url), profile="production")  # its format is json
+    events = [line for line in front.log.splitlines() if "endpoint_added" in line or "configuration_loaded" in line]
+    assert len(events) == 2
+    assert all(line.startswith("{") for line in events), events

@@ -114,10 +114,11 @@ def _write(file: str, body: Mapping[str, Any]) -> None:
 def _lines(body: Mapping[str, Any]) -> Iterator[str]:
     """The advice for people."""
     minutes, seconds = divmod(round(body["covered"]), 60)
+    span = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
     if not body["advice"]:
-        yield f"Nothing to change, by the figures of the last {minutes} min {seconds} s."
+        yield f"Nothing to change, by the figures of the last {span}."
         return
-    yield f"By the figures of the last {minutes} min {seconds} s (samples: since the start of the gateway):"
+    yield f"By the figures of the last {span} (samples: since the start of the gateway):"
     for pool in body["pools"]:
         found = [advice for advice in body["advice"] if advice["pool"] == pool]
         if found:

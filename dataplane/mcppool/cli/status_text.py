@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from mcppool.cli.terminal import printable
+from mcppool.spec.plural import counted
 
 Body = dict[str, Any]
 
@@ -112,7 +113,7 @@ class StatusText:
         calls = summary["calls"]
         pairs = zip(series["failed"], series["calls"], strict=True)
         shares = [failed / whole if whole else 0.0 for failed, whole in pairs]
-        failed = f"{_percent(summary['failed'] / calls if calls else None)} of {calls} calls failed"
+        failed = f"{_percent(summary['failed'] / calls if calls else None)} of {counted(calls, 'call')} failed"
         eras = summary["eras"]
         asked = eras["modern"] + eras["legacy"]
         lines = (
@@ -121,7 +122,7 @@ class StatusText:
             ("p50", series["p50"], f"half within {_duration(summary['p50'])}"),
             ("p99", series["p99"], f"99 % within {_duration(summary['p99'])}"),
         )
-        yield self._faint(f"last {max(1, round(covered / 60))} minutes") + (
+        yield self._faint(f"last {_span(covered)}") + (
             f"; {_percent(eras['modern'] / asked)} of the requests come from modern clients" if asked else ""
         )
         for name, values, text in lines:
@@ -286,9 +287,9 @@ def _facts(pool: Body) -> list[str]:
     cache = pool["cache"]
     return [
         f"{pool['callsPerSecond']:.1f} calls/s",
-        f"{pool['sessions']} sessions",
+        counted(pool["sessions"], "session"),
         f"{pool['waiting']} waiting",
-        f"{pool['catalogTools']} tools",
+        counted(pool["catalogTools"], "tool"),
         "cache off" if cache is None else f"cache {_percent(cache['hitRate'])} of {cache['hits'] + cache['misses']}",
         f"balanced by {_words(pool['strategy'])}",
         *([f"authentication {_words(pool['authentication'])}"] if "authentication" in pool else []),
@@ -316,6 +317,11 @@ def _zone(feed: Body) -> str:
 
 def _since(at: str | None, now: str) -> str:
     return "" if at is None else f"  since {time_of_day(at)}, {_lasted(at, now)}"
+
+
+def _span(covered: float) -> str:
+    """The time that the history covers: `34 s`, `10 minutes`."""
+    return f"{round(covered)} s" if covered < 90 else f"{round(covered / 60)} minutes"
 
 
 def _lasted(since: str, now: str) -> str:

@@ -200,6 +200,7 @@ class Gateway:
         zone = own_zone(snapshot)
         before = self._keys.in_force
         ring = self._keys.ring(snapshot.listener.sealing_keys, snapshot.listener.accepted_keys)
+        logs.configure(snapshot.logging.level, snapshot.logging.format)
         if ring is not before:
             self._renew_ring(ring)
         pools = dict(self.pools)
@@ -218,7 +219,6 @@ class Gateway:
         self.snapshot = snapshot
         self._auth.apply(prepared, snapshot)
         self._memory_watch.configure(snapshot.limits.memory)
-        logs.configure(snapshot.logging.level, snapshot.logging.format)
         if self._front is not None:
             self._front.serve_pools(pools, self._auth.pools, self._auth.documents(pools))
         if self._listener is not None:

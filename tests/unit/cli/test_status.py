@@ -163,6 +163,13 @@ PAST = {
 }  # fmt: skip
 
 
+def test_a_history_that_has_just_begun_tells_its_seconds_and_one_thing_is_no_plural() -> None:
+    pool = PoolView("search", (EndpointView(A, True),), sessions=1, catalog_tools=1)
+    lines = StatusText().render(status_body([pool], {}, ConfigView(), {}, NOW), {**PAST, "covered": 34.2}).splitlines()
+    assert any(line.startswith("last 34 s; ") for line in lines)
+    assert any(", 1 session, 0 waiting, 1 tool, " in line for line in lines)
+
+
 def test_ten_minutes_are_lines_of_bars_and_the_worst_tool_comes_first() -> None:
     body = status_body([PoolView("search", (EndpointView(A, True),))], {}, ConfigView(), {}, NOW)
     lines = StatusText().render(body, PAST).splitlines()

@@ -94,5 +94,5 @@ function slotInWords({ series }, at, end) {
 }
 
 function inWords({ summary }) {
-  return `In the last ${Math.max(1, Math.round(past.covered / 60))} minutes: ${plural(summary.calls, "call")}, ${number(summary.failed)} failed; half of the tool calls within ${seconds(summary.p50)}, 99 % within ${seconds(summary.p99)}.`;
+  return `In the last ${past.covered < 90 ? `${Math.round(past.covered)} s` : `${Math.round(past.covered / 60)} minutes`}: ${plural(summary.calls, "call")}, ${number(summary.failed)} failed; half of the tool calls within ${seconds(summary.p50)}, 99 % within ${seconds(summary.p99)}.`;
 }
