@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
 from mcppool.observe.bearer_token import read_token
+from mcppool.observe.gateway_addresses import PATIENCE, Address, addresses_of, of_a_silent_family
 from mcppool.observe.history.history import History
 from mcppool.observe.history.slots import GatewaySlot
 from mcppool.observe.problems import DEGRADED, problems
@@ -20,11 +19,8 @@ from mcppool.observe.problems import DEGRADED, problems
 Body = dict[str, Any]
 Merge = Callable[[Sequence[tuple[str, Body]]], Body]
 
-PATIENCE: Final = 2.0
-"""Seconds in which a gateway must answer."""
-
 MAX_GATEWAYS: Final = 64
-"""Upper bound on the gateways that are asked."""
+"""Upper bound on the addresses that are asked."""
 
 MAX_BODY: Final = 32 << 20
 """Upper bound on the bytes of an answer."""
@@ -32,17 +28,10 @@ MAX_BODY: Final = 32 << 20
 OWN: Final = "this gateway"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """One gateway: the URL of its admin port, and the `Host` of requests to it."""
-
-    url: str
-    host: str
-
-
 class OtherGateways:
-    """The gateways at the addresses that `urls` gives. Every address of a host name is one; the own one may be among
-    them, and `instance` tells it. `merge` makes one status page of several."""
+    """The gateways at the addresses that `urls` gives: every address of a host name; the own ones may be among them.
+    Each gateway counts once, by the `instance` that it names, whatever addresses it has. `merge` makes one status page
+    of several."""
 
     def __init__(
         self, urls: Callable[[], Sequence[str]], merge: Merge, instance: str, token_file: str | None = None
@@ -52,7 +41,7 @@ class OtherGateways:
         self._instance = instance
         self._token_file = token_file
         self._history = History()
-        self._mine: set[str] = set()  # addresses of this gateway
+        self._trust: ssl.SSLContext | None = None  # made for the first address of HTTPS
         self._taken: dict[str, int] = {}  # by instance: the newest slot that the history has
         self._asked: dict[str, int] = {}  # by address: the newest slot that came from there
 
@@ -110,46 +99,34 @@ class OtherGateways:
             del numbers[next(iter(numbers))]
 
     async def _ask(self, path: Callable[[str], str]) -> list[tuple[str, Body | str]]:
-        """The answer of each gateway, or the reason why there is none, with its address."""
-        addresses, found = await self._addresses()
+        """The answers of the other gateways with their addresses, and the addresses without one, with the reason."""
+        addresses, nameless = await addresses_of(self._urls())
+        addresses = addresses[:MAX_GATEWAYS]
         headers = {}
         if self._token_file is not None:
             try:
                 headers = {"Authorization": f"Bearer {read_token(self._token_file).decode()}"}
             except (OSError, ValueError):
                 pass  # the answers tell
+        trust: ssl.SSLContext | bool = True
+        if any(address.server_hostname is not None for address in addresses):
+            if self._trust is None:
+                self._trust = await asyncio.to_thread(ssl.create_default_context)
+            trust = self._trust
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE), headers=headers) as session:
-            answers = await asyncio.gather(*(_answer(session, address, path(address.url)) for address in addresses))
-        for address, answer in zip(addresses, answers, strict=True):
-            if isinstance(answer, dict) and answer["instance"] == self._instance:
-                self._mine.add(address.url)
-            else:
-                found.append((address.url, answer))
-        return found
-
-    async def _addresses(self) -> tuple[list[Address], list[tuple[str, Body | str]]]:
-        """The gateways, and the host names without an address."""
-        addresses: dict[str, Address] = {}
-        failed: list[tuple[str, Body | str]] = []
-        loop = asyncio.get_running_loop()
-        for url in self._urls():
-            parts = urlsplit(url)
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-            if parts.scheme == "https":  # the certificate has the name
-                addresses[url] = Address(url, parts.netloc)
-                continue
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    infos = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-            except (OSError, UnicodeError) as error:  # a name may be none that DNS knows
-                why = getattr(error, "strerror", None) or str(error) or f"no answer within {PATIENCE:.0f} s"
-                failed.append((url, f"its name has no address: {why}"))
-                continue
-            for *_, pair in infos:
-                host = f"[{pair[0]}]" if ":" in str(pair[0]) else pair[0]
-                addresses.setdefault(f"http://{host}:{port}", Address(f"http://{host}:{port}", parts.netloc))
-        others = [address for url, address in addresses.items() if url not in self._mine]
-        return others[:MAX_GATEWAYS], failed
+            answers = await asyncio.gather(
+                *(_answer(session, address, path(address.url), trust) for address in addresses)
+            )
+        answering = {address for address, answer in zip(addresses, answers, strict=True) if isinstance(answer, dict)}
+        return [
+            *nameless,
+            *(
+                (address.url, answer)
+                for address, answer in zip(addresses, answers, strict=True)
+                if not (isinstance(answer, dict) and answer["instance"] == self._instance)
+                and (address in answering or not of_a_silent_family(address, answering))
+            ),
+        ]
 
 
 def _line(address: str, page: Body) -> Body:
@@ -166,9 +143,13 @@ def _line(address: str, page: Body) -> Body:
     }
 
 
-async def _answer(session: aiohttp.ClientSession, address: Address, path: str) -> Body | str:
+async def _answer(
+    session: aiohttp.ClientSession, address: Address, path: str, trust: ssl.SSLContext | bool
+) -> Body | str:
     try:
-        async with session.get(address.url + path, headers={"Host": address.host}) as response:
+        async with session.get(
+            address.url + path, headers={"Host": address.host}, server_hostname=address.server_hostname, ssl=trust
+        ) as response:
             if response.status != 200:
                 return f"HTTP {response.status}"
             data = await response.content.readexactly(response.content_length or 0) if _small(response) else b""

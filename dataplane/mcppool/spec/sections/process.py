@@ -184,7 +184,7 @@ class MetricsSpec(Section):
         (),
         max_length=64,
         description="Admin addresses of the gateways of the same pools. The status page of each one then shows all of "
-        "them. Every address of a host name is one gateway, and the own one may be among them. They get the token of "
+        "them. Every address of a host name is asked, and the own ones may be among them. They get the token of "
         "`token_file`.",
     )
     tls: ListenerTlsSpec | None = Field(
