@@ -38,9 +38,11 @@ ILL_SLOTS = 24
 
 
 class ExampleGateway:
-    """See `AdminSource`."""
+    """See `AdminSource`. `now` is the time of its newest slot, by default the present."""
 
-    def __init__(self, endpoints: int = 4, tools: int = 6, *, well: bool = False, seed: int = 1) -> None:
+    def __init__(
+        self, endpoints: int = 4, tools: int = 6, *, well: bool = False, seed: int = 1, now: float | None = None
+    ) -> None:
         self.history = History()
         self._rng = random.Random(seed)
         self._well = well
@@ -54,7 +56,7 @@ class ExampleGateway:
         self._attempts = [0] * endpoints
         self._failures = [0] * endpoints
         self._calls = self._failed = 0
-        now = time.time()
+        now = time.time() if now is None else now
         self._ill_since = datetime.fromtimestamp(now - ILL_SLOTS * SLOT_SECONDS, UTC)
         self._started = datetime.fromtimestamp(now - 3 * 3600, UTC)
         first = int(now // SLOT_SECONDS) - SLOTS + 1

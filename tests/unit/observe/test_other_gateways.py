@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,8 @@ class Together:
 
     def __init__(self, token_file: str) -> None:
         self.token_file = token_file
-        self.sources = [ExampleGateway(4, 2, seed=seed) for seed in (1, 2)]
+        now = time.time()  # with slots of two times, the oldest one of the sum would be given up
+        self.sources = [ExampleGateway(4, 2, seed=seed, now=now) for seed in (1, 2)]
         self.servers: list[AdminServer] = []
 
     async def start(self) -> None:
