@@ -32,6 +32,12 @@ class TokenBucket:
             return 0.0
         return (1.0 - self._tokens) / rate
 
+    def lend(self, most: float, share: float) -> int:
+        """Take up to `most` whole tokens, and at most this share of those that are left. Returns their number."""
+        tokens = int(min(most, self._tokens * share))
+        self._tokens -= tokens
+        return tokens
+
     def has_left(self, rate: float, burst: float, now: float) -> bool:
         """Whether there is a token."""
         return min(burst, self._tokens + (now - self._at) * rate) >= 1.0

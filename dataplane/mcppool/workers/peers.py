@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,10 +13,9 @@ from mcppool.observe.logs import get_logger
 from mcppool.pipeline.peers import OF_ONE_PROCESS, Lesson, News
 from mcppool.pipeline.programs import OnProgramEvent
 from mcppool.pipeline.sessions.attendance import Attendance
-from mcppool.policy.token_bucket import RateLimit
 from mcppool.spec import PoolSpec
-from mcppool.upstream.failures import LimitReached
 from mcppool.workers.channel import Channel, ChannelClosed
+from mcppool.workers.leases import LeasedTokens, Leases, SharedLimiter
 from mcppool.workers.remote_programs import ProgramLinks, RemotePrograms
 from mcppool.workers.trial_locks import PoolTrials, TrialLocks
 
@@ -31,6 +29,7 @@ class PeerExchange:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
+        self.leases = Leases(channel)
         self.trials: TrialLocks | None = None
         self.programs = ProgramLinks(channel)
         self._pools: dict[str, list[Heard]] = {}
@@ -73,17 +72,8 @@ class PoolPeers:
         self._channel = exchange.channel
         self._pool = pool
         self._heard: list[Heard] = []
-
-    async def take(self, limits: Sequence[RateLimit]) -> tuple[RateLimit | None, float] | None:
+        self.take = LeasedTokens(exchange.channel, pool).take
         """See `Peers`."""
-        try:
-            answer = await self._channel.ask("take", self._pool, limits)
-        except ChannelClosed:
-            return None
-        if answer is None:
-            return None
-        number, wait = answer
-        return (None, 0.0) if number < 0 else (limits[number], wait)
 
     async def first_use(self, digest: bytes, seconds: int) -> bool | None:
         """See `Peers`."""
@@ -95,7 +85,7 @@ class PoolPeers:
 
     def limiter(self, name: str, key: str, capacity: Callable[[], int], max_queue: int) -> SharedLimiter:
         """See `Peers`."""
-        return SharedLimiter(self._channel, self._pool, name, key, capacity, max_queue)
+        return SharedLimiter(self._exchange.leases, self._pool, name, key, capacity, max_queue)
 
     def trials(self) -> PoolTrials:
         """See `Peers`."""
@@ -123,53 +113,6 @@ class PoolPeers:
         """See `Peers`."""
         for heard in self._heard:
             self._exchange.remove(self._pool, heard)
-
-
-class SharedLimiter:
-    """A concurrency limiter whose places and queue are at the supervisor."""
-
-    def __init__(
-        self, channel: Channel, pool: str, name: str, key: str, capacity: Callable[[], int], max_queue: int
-    ) -> None:
-        self.max_queue = max_queue
-        self.inside = 0
-        self.waiting = 0
-        self._channel = channel
-        self._pool = pool
-        self._name = name
-        self._key = key
-        self._capacity = capacity
-
-    async def enter(self, until: float, *, force: bool = False) -> None:
-        """See `Limiter`."""
-        seconds = max(0.0, until - asyncio.get_running_loop().time())
-        self.waiting += 1
-        try:
-            refusal = await self._channel.ask(
-                "enter", self._pool, self._key, self._name, self._capacity(), self.max_queue, force, seconds,
-                on_abandoned=self._abandoned,
-            )  # fmt: skip
-        except ChannelClosed:
-            refusal = ""
-        finally:
-            self.waiting -= 1
-        if refusal:
-            raise LimitReached(refusal)
-        self.inside += 1
-
-    def leave(self) -> None:
-        """See `Limiter`."""
-        self.inside -= 1
-        self._channel.tell("leave", self._pool, self._key)
-
-    def admit(self) -> None:
-        """See `Limiter`."""
-        self._channel.tell("resize", self._pool, self._key, self._capacity())
-
-    def _abandoned(self, refusal: str | None) -> None:
-        """A place came for a call that no longer wants it."""
-        if refusal == "":
-            self._channel.tell("leave", self._pool, self._key)
 
 
 class SharedFacts:

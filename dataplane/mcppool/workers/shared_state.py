@@ -1,25 +1,20 @@
 """State that the supervisor keeps once for all workers: rates, places of calls in flight, and the facts about sessions.
 
-A worker asks, and goes on with the answer: so a limit holds exactly, however many processes there are. The places of a
-worker that has ended are free at once. Everything is bounded in number, and sessions in bytes.
+A worker asks, and goes on with the answer. Everything is bounded in number, and sessions in bytes.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter, OrderedDict
-from collections.abc import Coroutine, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Final
 
 from mcppool.access.dpop_replays import UsedProofs
 from mcppool.cache.shared_sessions import ENDED, NOTHING_KNOWN, Home, SharedSession, moved, noted
-from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
-from mcppool.policy.token_bucket import TokenBucket
-from mcppool.upstream.failures import LimitReached
+from mcppool.workers.places import CallBack, Places
+from mcppool.workers.shared_buckets import SharedBuckets
 
-MAX_BUCKETS: Final = 100_000
-"""Upper bound on token buckets; the least recently used are forgotten, as if they were full."""
 MAX_SESSIONS: Final = 200_000
 """Upper bound on sessions with facts: those that have moved, were ended, or have settings."""
 MAX_SESSION_BYTES: Final = 64 * 1024 * 1024
@@ -32,116 +27,6 @@ _OVERHEAD: Final = 300  # bytes of one session's facts besides its texts
 
 Session = tuple[str, str]
 """A pool and the sealed id."""
-
-
-class _Gate:
-    """Places that all workers share."""
-
-    def __init__(self, name: str) -> None:
-        self.capacity = 0
-        self.limiter = ConcurrencyLimiter(name, lambda: self.capacity, 0)
-        self.held: Counter[int] = Counter()  # by worker
-
-    @property
-    def unused(self) -> bool:
-        return not self.limiter.inside and not self.limiter.waiting
-
-
-class Places:
-    """The concurrency limits of all pools."""
-
-    def __init__(self) -> None:
-        self._gates: dict[tuple[str, str], _Gate] = {}
-
-    def __len__(self) -> int:
-        return len(self._gates)
-
-    def enter(
-        self, worker: int, pool: str, key: str, name: str, capacity: int, max_queue: int, force: bool, seconds: float
-    ) -> str | Coroutine[Any, Any, str | None]:
-        """Take a place for a call of `worker`; wait for one for at most `seconds`. Returns an empty text, or the reason
-        why there is none."""
-        gate = self._gates.get((pool, key))
-        if gate is None:
-            gate = self._gates[pool, key] = _Gate(name)
-        gate.capacity, gate.limiter.max_queue = capacity, max_queue
-        limiter = gate.limiter
-        limiter.admit()
-        if limiter.inside < capacity and not limiter.waiting:
-            limiter.inside += 1
-            gate.held[worker] += 1
-            return ""
-        return self._wait(worker, pool, key, gate, force, seconds)
-
-    async def _wait(self, worker: int, pool: str, key: str, gate: _Gate, force: bool, seconds: float) -> str | None:
-        try:
-            await gate.limiter.enter(asyncio.get_running_loop().time() + seconds, force=force)
-        except LimitReached as error:
-            self._forget(pool, key, gate)
-            return error.detail
-        except asyncio.CancelledError:
-            self._forget(pool, key, gate)
-            raise
-        gate.held[worker] += 1
-        return ""
-
-    def leave(self, worker: int, pool: str, key: str) -> None:
-        """A call of `worker` gives its place back."""
-        gate = self._gates.get((pool, key))
-        if gate is not None and gate.held[worker] > 0:
-            gate.held[worker] -= 1
-            gate.limiter.leave()
-            self._forget(pool, key, gate)
-
-    def resize(self, pool: str, key: str, capacity: int) -> None:
-        """The capacity may have changed."""
-        gate = self._gates.get((pool, key))
-        if gate is not None:
-            gate.capacity = capacity
-            gate.limiter.admit()
-
-    def gone(self, worker: int) -> None:
-        """A worker has ended, and its calls with it."""
-        for (pool, key), gate in list(self._gates.items()):
-            for _ in range(gate.held.pop(worker, 0)):
-                gate.limiter.leave()
-            self._forget(pool, key, gate)
-
-    def _forget(self, pool: str, key: str, gate: _Gate) -> None:
-        if gate.unused and self._gates.get((pool, key)) is gate:
-            del self._gates[pool, key]
-
-
-class SharedBuckets:
-    """The token buckets of all pools."""
-
-    def __init__(self) -> None:
-        self._buckets: OrderedDict[tuple[str, str, str], TokenBucket] = OrderedDict()
-
-    def take(self, pool: str, limits: Sequence[tuple[str, str, float, float]]) -> tuple[int, float]:
-        """Take one token for each limit: its kind, name, rate and burst. Returns the number of the limit without a
-        token and the seconds until it has one; -1 and 0 if all had one."""
-        now = monotonic()
-        taken: list[TokenBucket] = []
-        for number, (kind, name, rate, burst) in enumerate(limits):
-            bucket = self._bucket((pool, kind, name), burst, now)
-            wait = bucket.take(rate, burst, now)
-            if wait:
-                for other in taken:
-                    other.give_back()
-                return number, wait
-            taken.append(bucket)
-        return -1, 0.0
-
-    def _bucket(self, key: tuple[str, str, str], burst: float, now: float) -> TokenBucket:
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = TokenBucket(burst, now)
-            if len(self._buckets) > MAX_BUCKETS:
-                self._buckets.popitem(last=False)
-        else:
-            self._buckets.move_to_end(key)
-        return bucket
 
 
 class SessionFacts:
@@ -202,11 +87,11 @@ class SessionFacts:
 
 
 class SharedState:
-    """All of it, and the answers to the workers' questions."""
+    """All of it, and the answers to the questions of so many `workers`. `call_back` asks a worker for spare places."""
 
-    def __init__(self) -> None:
-        self.rates = SharedBuckets()
-        self.places = Places()
+    def __init__(self, workers: int, call_back: CallBack) -> None:
+        self.rates = SharedBuckets(workers)
+        self.places = Places(workers, call_back)
         self.sessions = SessionFacts()
         self._proofs: dict[str, UsedProofs] = {}
 
@@ -214,7 +99,7 @@ class SharedState:
         """The answer to a worker's question, or a coroutine that waits for it."""
         match question, arguments:
             case "take", [pool, limits]:
-                return self.rates.take(pool, limits)
+                return self.rates.take(pool, limits, monotonic())
             case "enter", [pool, key, name, capacity, max_queue, force, seconds]:
                 return self.places.enter(worker, pool, key, name, capacity, max_queue, force, seconds)
             case "find", [pool, token]:
@@ -234,8 +119,8 @@ class SharedState:
     def hear(self, worker: int, news: str, arguments: list[Any]) -> None:
         """A worker tells something that needs no answer."""
         match news, arguments:
-            case "leave", [pool, key]:
-                self.places.leave(worker, pool, key)
+            case "leave", [pool, key, count]:
+                self.places.leave(worker, pool, key, count)
             case "resize", [pool, key, capacity]:
                 self.places.resize(pool, key, capacity)
             case "note", [pool, token, life, level, add, drop]:

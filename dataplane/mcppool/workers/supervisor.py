@@ -30,7 +30,7 @@ from mcppool.spec.address import with_port
 from mcppool.supervision import guard, supervise
 from mcppool.wire.sealing import generate_key_line
 from mcppool.workers import sockets
-from mcppool.workers.channel import Channel
+from mcppool.workers.channel import Channel, ChannelClosed
 from mcppool.workers.merged_gateways import merged_gateways
 from mcppool.workers.merged_metrics import MergedFamily, Sent, counts
 from mcppool.workers.restarts import Restarts
@@ -117,7 +117,7 @@ class Supervisor:
         """The counts of workers that have ended."""
         self._command = command
         self._keys = generate_key_line(time.time())
-        self._state = SharedState()
+        self._state = SharedState(count, self._call_back)
         self._trials = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the gateway runs)
         """Stays empty: locks of it are the workers' claims to trial calls."""
         self._directory = Path(tempfile.gettempdir()) / f"mcppool-{secrets.token_hex(8)}"
@@ -265,6 +265,21 @@ class Supervisor:
         channel.tell("orders", orders)
         self._do(self._watch(place, worker), f"worker {number}")
         return worker
+
+    async def _call_back(self, number: int, pool: str, key: str) -> int:
+        """Ask a worker for its spare places of a limit; those that it returns too late are given back, too."""
+        worker = self._all.get(number)
+        if worker is None:
+            return 0
+
+        def late(count: int | None) -> None:
+            self._state.places.leave(number, pool, key, count or 0)
+
+        try:
+            count: int | None = await worker.channel.ask("call_back", pool, key, on_abandoned=late)
+        except ChannelClosed:
+            return 0
+        return count or 0
 
     def _tell(self, number: int, news: str, *arguments: Any) -> None:
         worker = self._all.get(number)

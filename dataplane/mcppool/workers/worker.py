@@ -88,6 +88,7 @@ class Worker:
         self._gateway: Gateway | None = None
         self._shared: SharedSource | None = None
         self._pages: OwnPages | None = None
+        self._exchange: PeerExchange | None = None
         self.stop = asyncio.Event()
 
     async def run(self, on_start: Callable[[Gateway, int], None]) -> None:
@@ -104,7 +105,7 @@ class Worker:
                 exchange.programs.hear(name, arguments)
 
         channel = Channel(self._ask, tell)
-        exchange = PeerExchange(channel)
+        self._exchange = exchange = PeerExchange(channel)
         await channel.open(self._socket)
         watching = asyncio.create_task(self._stop_without_supervisor(channel), name="supervisor")
         stopping = asyncio.create_task(self.stop.wait())
@@ -140,6 +141,7 @@ class Worker:
             if self._pages is not None:
                 channel.tell("farewell", await self._page("metrics"))
             watching.cancel()
+            exchange.leases.close()
             channel.close()
 
     def reload(self) -> None:
@@ -154,6 +156,8 @@ class Worker:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _ask(self, question: str, arguments: list[Any]) -> Any:
+        if question == "call_back" and self._exchange is not None:
+            return self._exchange.leases.call_back(*arguments)
         return self._page(arguments[0]) if question == "page" else None
 
     def _settings(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mcppool.pipeline.peers import Lesson, News
+from mcppool.policy.token_bucket import RateLimit
 from mcppool.upstream.failures import LimitReached
 from mcppool.workers.channel import Channel, ChannelClosed
 from mcppool.workers.peers import PeerExchange
@@ -21,6 +22,11 @@ Join = Callable[[Channel, Channel], Awaitable[None]]
 
 def ignore(_name: str, _arguments: list[Any]) -> None:
     """An end that neither answers nor listens."""
+
+
+async def nothing_to_spare(_worker: int, _pool: str, _key: str) -> int:
+    """A worker that has no spare places."""
+    return 0
 
 
 @pytest.fixture
@@ -42,7 +48,7 @@ async def join() -> AsyncIterator[Join]:
 
 
 async def worker_and_state(join: Join) -> tuple[PeerExchange, SharedState, Channel]:
-    state = SharedState()
+    state = SharedState(1, nothing_to_spare)
     supervisor = Channel(lambda name, args: state.answer(1, name, args), lambda name, args: state.hear(1, name, args))
     worker = Channel(ignore, ignore)
     await join(worker, supervisor)
@@ -143,7 +149,7 @@ async def test_without_the_supervisor_a_worker_counts_alone(join: Join) -> None:
     supervisor.close()
     await exchange.channel.closed.wait()
     peers = exchange.of("demo")
-    assert await peers.take([]) is None
+    assert await peers.take([RateLimit("pool", "", 1.0, 1.0)]) is None
     assert await peers.first_use(b"digest", 60) is None
     assert await peers.sessions().find("token") is None
     await peers.limiter("limits.pool", "pool", lambda: 0, 0).enter(0.0)
