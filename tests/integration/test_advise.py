@@ -12,7 +12,10 @@ import pytest
 
 from mcppool.cli.main import main
 from tests.conftest import GatewayFactory
+from tests.integration.cached import HintServer, caching_pool
 from tests.servers import Gateway, Replica, modern_call, pool_toml, urls_of
+from tests.servers.faults import gated
+from tests.waiting import until
 
 SECTIONS = """
 [pools.retry_policy]
@@ -70,3 +73,14 @@ async def test_a_file_that_nobody_serves_and_one_with_mistakes_are_told(
     assert "has mistakes" in capsys.readouterr().err
     assert await asyncio.to_thread(main, ["advise", "--write", "http://127.0.0.1:1"]) == 1
     assert "--write needs the configuration file" in capsys.readouterr().err
+
+
+async def test_a_burst_of_calls_is_counted_however_short_it_is() -> None:
+    gate = asyncio.Event()
+    async with HintServer(gated(gate)) as server, caching_pool(server, cache='type = "none"\n') as client:
+        calls = [asyncio.create_task(client.tool("read")) for _ in range(7)]
+        metrics = client.pool.metrics
+        await until(lambda: metrics.in_flight == 7, "all of them have, or wait for, a connection")
+        gate.set()
+        await asyncio.gather(*calls)
+        assert (metrics.in_flight, metrics.take_peak(), metrics.take_peak()) == (0, 7, 0)

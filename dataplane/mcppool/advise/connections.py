@@ -32,20 +32,21 @@ def connections(facts: PoolFacts) -> Iterator[Advice]:
     ceiling, floor = facts.number(CEILING), facts.number(FLOOR)
     if not endpoints or ceiling is None or floor is None or facts.covered < ENOUGH_SECONDS:
         return
-    peak = -(-max(facts.in_flight, default=0) // endpoints)
+    peak = -(-facts.peak // endpoints)
     usual = -(-facts.usual(facts.in_flight, 0.9) // endpoints)
     waiting = max(facts.waiting, default=0)
+    burst = facts.peak - int(ceiling) * endpoints  # a call in flight has a connection, or waits for one
     figures: dict[str, float | str] = {
         "calls in flight for each endpoint, at most": peak,
         "in nine of ten slots": usual,
     }
-    if waiting and peak >= FULL * ceiling:
-        wanted = -(-(max(facts.in_flight) + waiting) // endpoints)
+    if (waiting and peak >= FULL * ceiling) or burst > 0:
+        wanted = -(-(facts.peak + (waiting if burst <= 0 else 0)) // endpoints)
         proposed = min(2 * wanted, GROWTH * int(ceiling))
         yield Advice(
             facts.name, "connections.ceiling", (ProposedChange(CEILING, int(ceiling), proposed),),
             "Calls wait for a connection while every connection is in use.",
-            {**figures, "calls that waited, at most": waiting},
+            {**figures, "calls that waited, at least": max(waiting, burst)},
             "Calls no longer wait for a connection.",
             "Can each server handle so many calls at a time?",
         )  # fmt: skip

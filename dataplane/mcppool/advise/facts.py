@@ -56,9 +56,13 @@ class EndpointFacts:
 
 @dataclass(frozen=True, slots=True)
 class PoolFacts:
-    """One pool. `covered` is the number of seconds that the figures cover; `settings` are values by path, as in a file;
-    `in_flight` and `waiting` are numbers of calls, one for each slot of ten seconds. `budget_empty` counts failed calls
-    that the retry budget did not let repeat, and `server_sessions` tells that its servers give out session ids."""
+    """One pool. `covered` is the number of seconds that the figures cover; `settings` are values by path, as in a file.
+
+    For each slot of ten seconds: `in_flight` and `waiting` are numbers of calls at its end, `peaks` the largest number
+    of calls in flight, `medians` the median time of a call in seconds (None without calls). `budget_empty` counts
+    failed calls that the retry budget did not let repeat, and `server_sessions` tells that its servers give out session
+    ids.
+    """
 
     name: str
     covered: float = 0.0
@@ -69,6 +73,8 @@ class PoolFacts:
     failed: int = 0
     retries: int = 0
     in_flight: tuple[int, ...] = ()
+    peaks: tuple[int, ...] = ()
+    medians: tuple[float | None, ...] = ()
     waiting: tuple[int, ...] = ()
     budget_empty: int = 0
     sessions: int = 0
@@ -88,6 +94,11 @@ class PoolFacts:
             return parse_duration(value)
         except ValueError:
             return None
+
+    @property
+    def peak(self) -> int:
+        """The largest number of calls in flight."""
+        return max((*self.in_flight, *self.peaks), default=0)
 
     def usual(self, values: Sequence[int], share: float) -> int:
         """The value that this share of the slots does not exceed; 0 without slots."""
@@ -134,8 +145,10 @@ def _pool(status: Body, settings: Body, past: Body | None, covered: float, seen:
         failed=summary.get("failed", 0),
         retries=summary.get("retries", 0),
         in_flight=tuple(series.get("inFlight", ())),
+        peaks=tuple(series.get("peakInFlight", ())),
+        medians=tuple(series.get("p50", ())),
         waiting=tuple(series.get("waiting", ())),
-        budget_empty=workload.get("budgetEmpty", 0),
+        budget_empty=summary.get("budgetEmpty", 0),
         sessions=status["sessions"],
         server_sessions=workload.get("serverSessions", False),
     )

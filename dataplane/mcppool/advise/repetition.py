@@ -14,7 +14,11 @@ MAX_KEYS: Final = 1024
 """Upper bound on remembered calls of one pool: about 250 bytes each."""
 
 MAX_TOOLS: Final = 200
-"""Upper bound on tools of one pool with counts."""
+"""Upper bound on tools of one pool with counts in each generation."""
+
+GENERATION: Final = 3600.0
+"""Seconds after which a new generation of counts begins. Two are kept, so that a result counts for one to two hours:
+long enough for rare tools, and a single different result does not decide for ever."""
 
 WINDOW: Final = 600.0
 """Seconds after which a call is no repetition of an earlier one: no cache would keep its answer so long."""
@@ -45,20 +49,28 @@ class RepetitionSketch:
     """The sampled calls of one pool."""
 
     def __init__(self) -> None:
-        self.tools: dict[str, Repetitions] = {}
+        self._counts: dict[str, Repetitions] = {}
+        self._former: dict[str, Repetitions] = {}
+        self._began: float | None = None  # this generation
         self._seen: OrderedDict[int, SeenCall] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._seen)
 
+    def counts(self, now: float) -> dict[str, Repetitions]:
+        """The counts of each tool in the last hour or two."""
+        self._age(now)
+        return {name: _sum(self._former.get(name), self._counts.get(name)) for name in {**self._former, **self._counts}}
+
     def note(self, tool: str, call: int, result: int, session: int, seconds: float, now: float) -> None:
         """Note a finished call: the hashes of its arguments, its result and its session (0 without one), and its time
         in seconds."""
-        counts = self.tools.get(tool)
+        self._age(now)
+        counts = self._counts.get(tool)
         if counts is None:
-            if len(self.tools) >= MAX_TOOLS:
+            if len(self._counts) >= MAX_TOOLS:
                 return
-            counts = self.tools[tool] = Repetitions()
+            counts = self._counts[tool] = Repetitions()
         counts.sampled += 1
         before = self._seen.pop(call, None)
         self._seen[call] = SeenCall(now, result, session)
@@ -74,3 +86,21 @@ class RepetitionSketch:
             counts.different += 1
         if before.session != session:
             counts.other_session += 1
+
+    def _age(self, now: float) -> None:
+        if self._began is None:
+            self._began = now
+        passed = now - self._began
+        if passed >= GENERATION:
+            self._former = self._counts if passed < 2 * GENERATION else {}
+            self._counts = {}
+            self._began = now
+
+
+def _sum(*parts: Repetitions | None) -> Repetitions:
+    found = Repetitions()
+    for part in parts:
+        if part is not None:
+            for name in Repetitions.__slots__:
+                setattr(found, name, getattr(found, name) + getattr(part, name))
+    return found

@@ -25,7 +25,7 @@ def replicas(facts: PoolFacts) -> Iterator[Advice]:
     places, processes = facts.number(PLACES), facts.number(REPLICAS)
     if not count or facts.covered < ENOUGH_SECONDS or not facts.calls:
         return
-    usual, peak = facts.usual(facts.in_flight, 0.9), max(facts.in_flight, default=0)
+    usual, peak = facts.usual(facts.in_flight, 0.9), facts.peak
     figures: dict[str, float | str] = {
         "replicas": count,
         "calls in flight in nine of ten slots": usual,

@@ -11,13 +11,14 @@ from mcppool.advise.caching import caching
 from mcppool.advise.connections import connections
 from mcppool.advise.facts import Body, PoolFacts, facts_of
 from mcppool.advise.idempotence import idempotence
+from mcppool.advise.limits import limits
 from mcppool.advise.replicas import replicas
 from mcppool.advise.retry_budget import retry_budget
 from mcppool.advise.sessions import sessions
 from mcppool.advise.times import suspicion, time_outs
 
 RULES: Final[tuple[Callable[[PoolFacts], Iterator[Advice]], ...]] = (
-    retry_budget, connections, time_outs, suspicion, strategy, caching, idempotence, replicas, sessions,
+    retry_budget, limits, connections, time_outs, suspicion, strategy, caching, idempotence, replicas, sessions,
 )  # fmt: skip
 """Each gives its advice on one pool. What helps failing calls comes first."""
 

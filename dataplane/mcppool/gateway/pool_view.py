@@ -53,6 +53,7 @@ def pool_view(pool: ServerPool) -> PoolView:
         warnings=pool_warnings(pool),
         changed_tools=changed_tools(pool)[:MAX_CHANGED],
         learned=learned_view(pool, now),
+        budget_empty=pool.budget.empty,
         rate=pool.calls.per_second(now),
         calls=pool.calls.count,
         failed_calls=pool.calls.failures,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any, Final
 
 from mcppool.advise.repetition import Repetitions
@@ -17,12 +18,12 @@ _NONE: Final = Repetitions()
 def workload_body(pool: ServerPool) -> dict[str, Any]:
     """The facts about one pool."""
     sample, catalog = pool.workload, pool.settings.catalog
+    seen = sample.sketch.counts(monotonic())
     counted = {name for name, stats in pool.metrics.tools()}
     names = sorted(catalog.tools, key=lambda name: (name not in counted, name))[:MAX_TOOLS]
     return {
-        "budgetEmpty": pool.budget.empty,
         "serverSessions": sample.server_sessions,
-        "tools": {name: _tool(pool, name, sample.sketch.tools.get(name, _NONE)) for name in names},
+        "tools": {name: _tool(pool, name, seen.get(name, _NONE)) for name in names},
     }
 
 

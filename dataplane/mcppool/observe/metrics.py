@@ -186,7 +186,8 @@ class PoolMetrics:
     error; `caches` has counters by type of cache; `redis_errors` and `sql_errors` count failures at Redis and at the
     database of the cache by kind (`timeout`, `connection`, `other`); `access_denied` counts refused requests by rule
     and mode; `breaker_transitions` counts by tool, state before and state after; `modern` and `legacy` count requests
-    by the era of the client; `losses` are the calls that got no answer of a server; `durations` are those by
+    by the era of the client; `in_flight` is the number of attempts now, and `peak_in_flight` the largest since the last
+    `take_peak`; `losses` are the calls that got no answer of a server; `durations` are those by
     OpenTelemetry's conventions, None without `tracing`. All of them outlive the endpoints.
     """
 
@@ -204,10 +205,12 @@ class PoolMetrics:
         "connections",
         "durations",
         "hedges",
+        "in_flight",
         "legacy",
         "losses",
         "modern",
         "name",
+        "peak_in_flight",
         "redis_errors",
         "requests",
         "retries",
@@ -228,6 +231,8 @@ class PoolMetrics:
         self.hedges = 0
         self.modern = 0
         self.legacy = 0
+        self.in_flight = 0
+        self.peak_in_flight = 0
         self.losses = Losses()
         self.upstream_auth = 0
         self.access_denied: dict[tuple[str, str], int] = {}
@@ -244,6 +249,11 @@ class PoolMetrics:
         self._tools: dict[str, ToolStats] = {}
         self._tools_cap = tools_cap
         self._known_tools: frozenset[str] = frozenset()
+
+    def take_peak(self) -> int:
+        """The largest number of attempts at once since the last time."""
+        peak, self.peak_in_flight = self.peak_in_flight, self.in_flight
+        return peak
 
     @property
     def known_tools(self) -> frozenset[str]:

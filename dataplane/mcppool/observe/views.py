@@ -212,6 +212,8 @@ class PoolView:
     calls: int = 0
     """Calls so far that were answered, or failed by a fault of a server or of the gateway."""
     failed_calls: int = 0
+    budget_empty: int = 0
+    """Failed calls so far that the retry budget did not let repeat."""
     last_failure: str = ""
     """The reason of the last failed call, for people."""
     changed_tools: tuple[str, ...] = ()

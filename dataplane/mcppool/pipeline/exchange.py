@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from time import monotonic
 
+from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.local_reply.faults import end_cancelled
@@ -27,6 +28,7 @@ class Exchange:
     """Runs the attempts of one pool. `attendance` is set if its servers are local programs with several clients."""
 
     settings: Settings
+    metrics: PoolMetrics
     attendance: Attendance | None
 
     async def run(self, attempt: Attempt) -> None:
@@ -36,6 +38,10 @@ class Exchange:
         now = monotonic()
         connection: Connection | None = None
         response: Response | None = None
+        metrics = self.metrics
+        metrics.in_flight += 1
+        if metrics.in_flight > metrics.peak_in_flight:
+            metrics.peak_in_flight = metrics.in_flight
         endpoint.active += 1
         endpoint.stats.requests += 1
         try:
@@ -76,6 +82,7 @@ class Exchange:
             raise
         finally:
             endpoint.active -= 1
+            metrics.in_flight -= 1
             attempt.connection = None
             if connection is not None:
                 connection.release()

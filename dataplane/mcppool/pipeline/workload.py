@@ -10,7 +10,7 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
-from mcppool.advise.repetition import RepetitionSketch
+from mcppool.advise.repetition import GENERATION, RepetitionSketch
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Plan
@@ -26,7 +26,7 @@ BURST: Final = 20
 """Upper bound on samples at once."""
 
 LARGE: Final = 256 * 1024
-"""Bytes of an answer from which a tool is not sampled any more: such answers should go on in parts."""
+"""Bytes of an answer from which a tool is not sampled for an hour: such answers should go on in parts."""
 
 _RULE: Final = Rule(TOOL, 1.0, 0.0, "never", False, "tools")
 
@@ -41,10 +41,14 @@ class WorkloadSample:
         self.sketch = RepetitionSketch()
         self._settings = settings
         self._large: set[str] = set()
-        self._refilled = monotonic()
+        self._refilled = self._forgot_large = monotonic()
 
     def refill(self, now: float) -> None:
-        """Allow the samples of the time since the last refill."""
+        """Allow the samples of the time since the last refill, and from time to time those of tools whose answers were
+        large."""
+        if now - self._forgot_large >= GENERATION:
+            self._large.clear()
+            self._forgot_large = now
         more = int((now - self._refilled) * PER_SECOND)
         if more > 0:
             self.left = min(BURST, self.left + more)

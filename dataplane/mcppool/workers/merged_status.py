@@ -90,8 +90,7 @@ def merged_workload(pages: Bodies) -> Body:
     found: Body = {}
     for page in pages:
         for name, pool in page.items():
-            into = found.setdefault(name, {"budgetEmpty": 0, "serverSessions": False, "tools": {}})
-            into["budgetEmpty"] += pool["budgetEmpty"]
+            into = found.setdefault(name, {"serverSessions": False, "tools": {}})
             into["serverSessions"] = into["serverSessions"] or pool["serverSessions"]
             for tool, counts in pool["tools"].items():
                 known = into["tools"].setdefault(tool, {})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.advice import SCENES, Scene, run
+from bench.advice.__main__ import SCENES
+from bench.advice.scene import Scene, run
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)

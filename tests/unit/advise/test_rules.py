@@ -12,6 +12,7 @@ from mcppool.advise.caching import caching
 from mcppool.advise.connections import connections
 from mcppool.advise.facts import EndpointFacts, PoolFacts, ToolFacts
 from mcppool.advise.idempotence import idempotence
+from mcppool.advise.limits import limits
 from mcppool.advise.replicas import replicas
 from mcppool.advise.retry_budget import retry_budget
 from mcppool.advise.rules import MAX_ADVICE, advise
@@ -65,6 +66,59 @@ def test_a_quiet_pool_with_the_defaults_gets_no_advice() -> None:
 def test_connections(in_flight: tuple[int, ...], waiting: tuple[int, ...], settings: Any, expected: Any) -> None:
     facts = pool(settings, in_flight=in_flight, waiting=waiting)
     assert changes([*connections(facts)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("peak", "settings", "expected"),
+    [
+        (120, {}, {"connection_pool.max_connections": 120}),  # more calls than connections: 20 of them waited
+        (100, {}, {}),
+        (400, {"connection_pool.max_connections": 10}, {"connection_pool.max_connections": 40}),
+    ],
+)
+def test_a_burst_between_the_ends_of_slots_shows_that_calls_waited(peak: int, settings: Any, expected: Any) -> None:
+    facts = pool(settings, in_flight=(4,) * 60, peaks=(4,) * 59 + (peak,), waiting=(0,) * 60)
+    assert changes([*connections(facts)]) == expected
+
+
+SLOW_WHEN_BUSY = {"peaks": (4,) * 30 + (40,) * 30, "medians": (0.1,) * 30 + (0.9,) * 30}
+AS_QUICK_WHEN_BUSY = {"peaks": (4,) * 30 + (40,) * 30, "medians": (0.1,) * 60}
+REFUSED = {"overloaded": 30}
+
+
+@pytest.mark.parametrize(
+    ("settings", "figures", "reasons", "expected"),
+    [
+        ({}, SLOW_WHEN_BUSY, {}, {"limits.endpoint": "auto"}),
+        ({"limits.endpoint.max_concurrent": "auto"}, SLOW_WHEN_BUSY, {}, {}),
+        ({"limits.endpoint.max_concurrent": 90}, SLOW_WHEN_BUSY, {}, {}),
+        ({}, AS_QUICK_WHEN_BUSY, {}, {}),
+        ({}, {"peaks": (4,) * 30 + (7,) * 30, "medians": SLOW_WHEN_BUSY["medians"]}, {}, {}),  # as busy as ever
+        ({}, {"peaks": (4, 40) * 5, "medians": (0.1, 0.9) * 5}, {}, {}),
+        ({}, {"peaks": (4, 40) * 30, "medians": (None, 0.9) * 30}, {}, {}),
+        ({"limits.pool.max_concurrent": 40}, AS_QUICK_WHEN_BUSY, REFUSED, {"limits.pool.max_concurrent": 80}),
+        ({"limits.pool.max_concurrent": 40}, AS_QUICK_WHEN_BUSY, {"overloaded": 3}, {}),
+        ({"limits.pool.max_concurrent": 50}, AS_QUICK_WHEN_BUSY, REFUSED, {}),  # it was never full
+        (
+            {"limits.pool.max_concurrent": 40, "limits.endpoint.max_concurrent": 40, "limits.endpoint.max_queue": 40},
+            SLOW_WHEN_BUSY, REFUSED, {},
+        ),
+        (
+            {"limits.endpoint.max_concurrent": 20, "limits.endpoint.max_queue": 0},
+            {"peaks": (40,) * 60, "in_flight": (10,) * 60}, REFUSED, {"limits.endpoint.max_queue": 20},
+        ),
+        (
+            {"limits.endpoint.max_concurrent": 20, "limits.endpoint.max_queue": 0},
+            {"peaks": (40,) * 60, "in_flight": (38,) * 60}, REFUSED, {},  # replicas are missing
+        ),
+        (
+            {"limits.endpoint.max_concurrent": 20, "limits.endpoint.max_queue": 20},
+            {"peaks": (40,) * 60, "in_flight": (10,) * 60}, REFUSED, {},
+        ),
+    ],
+)  # fmt: skip
+def test_limits(settings: Any, figures: Any, reasons: Any, expected: Any) -> None:
+    assert changes([*limits(pool(settings, tools=(tool(reasons=reasons),), **figures))]) == expected
 
 
 @pytest.mark.parametrize(

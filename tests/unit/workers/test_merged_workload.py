@@ -9,13 +9,12 @@ from mcppool.workers.merged_status import merged_workload
 
 def page(sampled: int, *, sessions: bool) -> dict[str, Any]:
     counts = {"annotation": "read-only", "repeatable": True, "sampled": sampled, "seconds": 0.5}
-    return {"p": {"budgetEmpty": 1, "serverSessions": sessions, "tools": {"find": counts}}}
+    return {"p": {"serverSessions": sessions, "tools": {"find": counts}}}
 
 
 def test_counts_are_summed_and_facts_are_kept() -> None:
     assert merged_workload([page(3, sessions=False), page(4, sessions=True)]) == {
         "p": {
-            "budgetEmpty": 2,
             "serverSessions": True,
             "tools": {"find": {"annotation": "read-only", "repeatable": True, "sampled": 7, "seconds": 1.0}},
         }

@@ -16,7 +16,7 @@ Body = dict[str, Any]
 SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """The quantiles of a summary. Series have the first and the last."""
 
-_CALLS, _FAILED, _MODERN, _LEGACY, _WAITING, _IN_FLIGHT = range(len(POOL_COUNTS))
+_CALLS, _FAILED, _MODERN, _LEGACY, _BUDGET_EMPTY, _WAITING, _IN_FLIGHT, _PEAK = range(len(POOL_COUNTS))
 _SUCCESS, _TOOL_ERROR, _ERROR, _REJECTED, _RETRIES, _HITS, _MISSES = range(len(TOOL_COUNTS))
 _OF_TOOLS: Final = len(POOL_COUNTS)
 """Where the sums of the tools begin in a pool's counts."""
@@ -59,6 +59,7 @@ def _pool(name: str, pool: PoolSeries, places: Sequence[int]) -> Body:
         "summary": {
             "calls": sums[_CALLS],
             "failed": sums[_FAILED],
+            "budgetEmpty": sums[_BUDGET_EMPTY],
             "eras": {"modern": sums[_MODERN], "legacy": sums[_LEGACY]},
             **_summary(sums[_OF_TOOLS:]),
         },
@@ -69,6 +70,7 @@ def _pool(name: str, pool: PoolSeries, places: Sequence[int]) -> Body:
             "cacheHits": [row[_OF_TOOLS + _HITS] for row in rows],
             "waiting": [row[_WAITING] for row in rows],
             "inFlight": [row[_IN_FLIGHT] for row in rows],
+            "peakInFlight": [row[_PEAK] for row in rows],
             **_quantiles([row[_OF_TOOLS:] for row in rows]),
         },
     }

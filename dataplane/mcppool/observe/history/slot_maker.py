@@ -52,14 +52,14 @@ class _Seen:
 
 
 def _pool_slot(seen: _Seen, metrics: PoolMetrics, view: PoolView) -> PoolSlot:
-    counts = (view.calls, view.failed_calls, metrics.modern, metrics.legacy)
+    counts = (view.calls, view.failed_calls, metrics.modern, metrics.legacy, view.budget_empty)
     tools = _tools(seen, metrics, view)
     totals = [0] * TOOL_WIDTH
     for slot in tools.values():
         totals = list(map(add, totals, slot.counts))
     own = _more(counts, seen.counts)
     seen.counts = counts
-    gauges = [view.waiting, sum(endpoint.active_requests for endpoint in view.endpoints)]
+    gauges = (view.waiting, sum(endpoint.active_requests for endpoint in view.endpoints), metrics.take_peak())
     return PoolSlot([*own, *gauges, *totals], tools, _endpoints(seen, view.endpoints))
 
 

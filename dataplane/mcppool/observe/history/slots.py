@@ -14,9 +14,10 @@ SLOT_SECONDS: Final = 10
 TOOL_COUNTS: Final = ("success", "tool_error", "error", "rejected", "retries", "cache_hits", "cache_misses")
 """The first counts of a tool; the buckets of its durations follow them."""
 
-POOL_COUNTS: Final = ("calls", "failed", "modern", "legacy", "waiting", "in_flight")
-"""The first counts of a pool; the sums of its tools' counts follow them. `waiting` and `in_flight` are the numbers at
-the end of the slot."""
+POOL_COUNTS: Final = ("calls", "failed", "modern", "legacy", "budget_empty", "waiting", "in_flight", "peak_in_flight")
+"""The first counts of a pool; the sums of its tools' counts follow them. `budget_empty` counts failed calls that the
+retry budget did not let repeat. `waiting` and `in_flight` are the numbers at the end of the slot, `peak_in_flight` is
+the largest number in it."""
 
 BUCKETS: Final = len(DURATION_BOUNDS) + 1
 TOOL_WIDTH: Final = len(TOOL_COUNTS) + BUCKETS

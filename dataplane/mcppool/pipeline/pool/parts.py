@@ -173,7 +173,7 @@ class PoolParts:
             settings, picker, self.outage, self.feedback, self.budget, self.refusals, self.rests, self.rng
         )
         context = ResponseContext(settings, self.sessions, self.pins, self.recent, self.memory.account("upstream"))
-        self.exchange = exchange = Exchange(settings, self.attendance)
+        self.exchange = exchange = Exchange(settings, self.metrics, self.attendance)
         self.hedging = hedging = Hedging(settings, picker, self.budget, exchange, self.feedback, self.metrics)
         self.attempts = Attempts(
             settings, picker, self.waiting_room, self.failover, self.probers, self.notifications, exchange, hedging,

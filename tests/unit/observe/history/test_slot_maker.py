@@ -88,3 +88,12 @@ def test_an_address_that_comes_back_while_it_drains_is_one_endpoint() -> None:
         "search", (EndpointView(URL, True, requests=1), EndpointView(URL, False, draining=True, requests=9))
     )
     assert SlotMaker(1000.0).take([(made(), view)], 1010.0).pools["search"].endpoints[URL].attempts == 1
+
+
+def test_a_burst_between_two_looks_is_in_its_slot_and_not_in_the_next() -> None:
+    metrics, maker = made(), SlotMaker(1000.0)
+    metrics.in_flight, metrics.peak_in_flight = 1, 9
+    view = PoolView("search", (EndpointView(URL, True, active_requests=1),), budget_empty=3)
+    first, second = (counts(maker.take([(metrics, view)], at).pools["search"]) for at in (1010.0, 1020.0))
+    assert (first["in_flight"], first["peak_in_flight"], first["budget_empty"]) == (1, 9, 3)
+    assert (second["in_flight"], second["peak_in_flight"], second["budget_empty"]) == (1, 1, 0)

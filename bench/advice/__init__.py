@@ -1,0 +1,1 @@
+"""`make bench-advice`: advice on replayed traces, and what it changes there."""
