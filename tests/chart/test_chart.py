@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,23 @@ def test_the_notes_warn_where_the_cluster_does_not_know_the_resource(helm: Helm)
         return done.stdout.partition("NOTES:")[2]
 
     assert "kubectl apply --server-side -f crds/" in notes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "authentication"),
+    [((), "None"), (("--set", "admissionPolicy.requireAuthentication=true,watchNamespaces={team-a}"), "APIKeys")],
+)
+def test_the_pool_of_the_notes_is_one_that_this_installation_accepts(
+    helm: Helm, settings: tuple[str, ...], authentication: str
+) -> None:
+    done = helm.run("install", "mcppool", str(CHART), "--dry-run=client", *settings)
+    assert done.returncode == 0, done.stderr
+    command, _, rest = done.stdout.partition("NOTES:")[2].partition("<<POOL\n")
+    pool = yaml.safe_load(textwrap.dedent(rest.partition("  POOL\n")[0]))
+    pool["metadata"] |= {"namespace": "team-a", "generation": 1}
+    read_resource(pool)
+    assert pool["spec"]["auth"]["inbound"]["type"] == authentication
+    assert ("--namespace team-a" in command) == bool(settings)
 
 
 def test_the_schema_knows_every_value_and_every_value_passes_it() -> None:

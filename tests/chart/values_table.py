@@ -10,14 +10,34 @@ import yaml
 
 HEAD = """# The mcppool operator's chart
 
-Installs the operator of McpServerPool resources. Apply the CRD separately, because Helm never upgrades a CRD:
+Installs the operator, which puts gateways in front of your MCP servers for each `McpServerPool`. It needs Kubernetes
+1.30 or newer, and images that your nodes can pull: until they are published,
+[build them](../../docs/tutorials/kubernetes.md#images) and set `image.registry`.
+
+Apply the CRD first, because Helm never upgrades a CRD; then install, and let `helm test` call a tool through a pool:
 
     kubectl apply --server-side -f crds/
-    helm install mcppool charts/mcppool --namespace mcppool-system --create-namespace
+    helm install mcppool charts/mcppool --namespace mcppool-system --create-namespace --wait
     helm test mcppool --namespace mcppool-system
 
-Its objects and permissions: [docs/reference/operator.md](../../docs/reference/operator.md).
-Uninstalling the chart leaves pools and their gateways running.
+A pool in front of the Service `my-server`; `kubectl get mcppool` shows whether it is ready, and the URL for clients:
+
+    kubectl apply -f - <<EOF
+    apiVersion: mcppool.dev/v1alpha1
+    kind: McpServerPool
+    metadata: {name: my-pool}
+    spec:
+      source: {type: Service, service: {name: my-server, port: http}}
+      auth: {inbound: {type: None}}
+    EOF
+
+Values that most installations set: `image.registry`, `watchNamespaces` in a cluster of several teams,
+`admissionPolicy.requireAuthentication`, `prometheusRule.enabled` and `dashboards.enabled`. Values with a mistake are
+refused by name.
+
+To upgrade, rotate keys, scale or uninstall: [run pools on Kubernetes](../../docs/how-to/kubernetes-pools.md).
+Conditions, objects and permissions: [the operator](../../docs/reference/operator.md). Uninstalling the chart leaves
+pools and their gateways running.
 
 | value | default | meaning |
 |---|---|---|

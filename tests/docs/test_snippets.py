@@ -43,6 +43,7 @@ SPEC: dict[str, Any] = {
 ELSEWHERE = {
     "make": "`.ci/run` runs the targets; tests/integration/test_example.py runs the program of `make run`",
     "kubectl": "make e2e runs the commands of docs/tutorials/kubernetes.md in a cluster; the README's are copies",
+    "mcppool-operator": "it needs a cluster; tests/kube runs it beside a real API server",
     "helm": "make e2e, as above",
     "docker": "no Docker daemon here; test_deployments.py checks the compose file, make e2e builds and runs the images",
     "uvx": "tests/packaging/test_wheel.py installs the package; the same commands without uvx run here",
