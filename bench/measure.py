@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import machine
-from bench.processes import Failed, busy_seconds
+from bench.processes import Failed, busy_seconds, wait_until_at_rest
 from bench.scenes import Scene
 from bench.targets import Bench, Target, executed_calls
 
@@ -35,13 +35,16 @@ class Round:
 
 
 def measure(bench: Bench, target: Target, scene: Scene, seconds: int, sessions: Path | None = None) -> Round:
-    """Load a target for so many seconds; `sessions` is a file with a legacy session id for each client.
+    """Load a target for so many seconds, once all processes of the benchmark are at rest; `sessions` is a file with a
+    legacy session id for each client.
 
-    Raises Failed when an answer was not 2xx or the upstream executed fewer calls than were answered."""
+    Raises Failed when they do not come to rest, an answer was not 2xx, or the upstream executed fewer calls than were
+    answered."""
     argv = [machine.tool("wrk"), "-t1", f"-c{scene.clients}", f"-d{seconds}s", "-s", str(SCRIPT)]
     argv += [*(["-H", f"Authorization: Bearer {target.token}"] if target.token else []), target.url, "--"]
     argv += scene.load(sessions)
     executed = executed_calls(bench)
+    wait_until_at_rest([process for process in bench.processes if process.child.poll() is None])
     began, busy, ours, cpu = time.monotonic(), busy_seconds(bench.cores), bench_cpu(bench, target), target_cpu(target)
     done = subprocess.run(
         argv,

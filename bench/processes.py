@@ -12,6 +12,12 @@ from pathlib import Path
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICK = os.sysconf("SC_CLK_TCK")
+REST_SECONDS = 60.0
+"""Seconds in which processes must come to rest."""
+LOOKS, LOOK_SECONDS = 5, 0.01
+"""Looks in a row at a process at rest, and the time between two of them."""
+REST_SHARE = 0.1
+"""Share of a core that processes at rest may use, all together: a gateway looks after its connections now and then."""
 
 
 class Failed(Exception):
@@ -43,6 +49,18 @@ class Process:
         """User and system time so far, in seconds, to the nanosecond: Linux derives a clock id from a process id."""
         return sum(time.clock_gettime((~pid << 3) | 2) for pid in self.pids())
 
+    def asleep(self) -> bool:
+        """Whether all of its threads wait for events: none runs, or waits for a core or a disk."""
+        try:
+            for pid in self.pids():
+                for thread in Path(f"/proc/{pid}/task").iterdir():
+                    state = (thread / "stat").read_text().rpartition(")")[2].split()[0]
+                    if state != "S":
+                        return False
+        except FileNotFoundError:  # a thread has just ended
+            return False
+        return True
+
     def resident_bytes(self) -> int:
         return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids()) * PAGE
 
@@ -62,6 +80,28 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.child.kill()
                 self.child.wait(5)
+
+
+def wait_until_at_rest(processes: Collection[Process]) -> None:
+    """Wait until none of these processes works any more, such as on the connections of the load before.
+
+    A process that works is seen even if the machine gives it no core. Raises Failed if they go on working."""
+    began = time.monotonic()
+    while True:
+        since, used = time.monotonic(), _cpu_seconds(processes)
+        for _ in range(LOOKS):
+            time.sleep(LOOK_SECONDS)
+            if not all(process.asleep() for process in processes):
+                break
+        else:
+            if _cpu_seconds(processes) - used <= REST_SHARE * (time.monotonic() - since):
+                return
+        if time.monotonic() - began > REST_SECONDS:
+            raise Failed(f"the processes of the benchmark still work {REST_SECONDS:.0f} s after the load")
+
+
+def _cpu_seconds(processes: Collection[Process]) -> float:
+    return sum(process.cpu_seconds() for process in processes)
 
 
 def busy_seconds(cores: Collection[int]) -> float:

@@ -109,7 +109,7 @@ SCENES: tuple[Scene, ...] = (
     Scene("64 KiB sse", "the same as event streams of one event", size=64 * KIB, answer="uvicorn", beside="64 KiB"),
     Scene("1 MiB", "answers as large as an image", size=MIB, clients=8),
     Scene("1 MiB sse", "the same as event streams of one event", size=MIB, clients=8, answer="uvicorn", beside="1 MiB"),
-    # Last, because the naive proxy is busy with closed connections for a while afterwards.
+    # Last, because the naive proxy works on closed connections for a while afterwards, and the next load waits for it.
     Scene("1024 clients", "many clients at once; each round opens all connections anew", clients=1024, beside="json"),
     Scene(
         "1024 sessions",

@@ -49,6 +49,7 @@ class Bench:
     stack: ExitStack
     upstream_process: Process = field(init=False)
     upstreams: tuple[str, ...] = ()
+    processes: list[Process] = field(init=False, default_factory=list)
 
     @property
     def cores(self) -> tuple[int, int]:
@@ -57,6 +58,7 @@ class Bench:
     def run(self, name: str, argv: list[str], core: int, stdout: int | None = None) -> Process:
         process = Process(argv, core, self.directory / f"{name}.log", stdout)
         self.stack.callback(process.stop)
+        self.processes.append(process)
         return process
 
 
