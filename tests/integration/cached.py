@@ -109,6 +109,9 @@ class Answer:
     def write(self, chunk: bytes) -> None:
         self.body += chunk
 
+    def within_event(self, inside: bool) -> None:
+        pass
+
     async def drain(self) -> None:
         await asyncio.sleep(0)
 

@@ -94,6 +94,9 @@ class Answer:
             if event.data:
                 self._take(event.data)
 
+    def within_event(self, inside: bool) -> None:
+        """Nothing stands between the parts of an event here."""
+
     async def drain(self) -> None:
         """Hand over received messages; a slow receiver slows the server down. Raises Answered on a resumed stream."""
         while self._inbox:

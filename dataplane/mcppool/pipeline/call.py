@@ -109,6 +109,9 @@ class Reply(Protocol):
     def write(self, chunk: bytes) -> None:
         """A part of a streamed answer."""
 
+    def within_event(self, inside: bool) -> None:
+        """Whether a written event goes on with the next `write`: until then nothing may stand between its parts."""
+
     async def drain(self) -> None:
         """Wait until the caller has read enough of the written bytes."""
 

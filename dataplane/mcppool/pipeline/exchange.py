@@ -11,8 +11,9 @@ from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.local_reply.faults import end_cancelled
 from mcppool.pipeline.request_id import reissue, reissue_small
-from mcppool.pipeline.response.relay import relay_stream, relay_whole
+from mcppool.pipeline.response.relay import relay_stream
 from mcppool.pipeline.response.single_event import relay_single_event
+from mcppool.pipeline.response.whole_answer import relay_whole
 from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.pipeline.settings import Settings
 from mcppool.upstream.failures import AttemptFailed, NoCredentials

@@ -77,6 +77,11 @@ class _Lane:
         if self._mine():
             self._race.reply.write(chunk)
 
+    def within_event(self, inside: bool) -> None:
+        """As of `Reply`."""
+        if self._mine():
+            self._race.reply.within_event(inside)
+
     async def drain(self) -> None:
         """As of `Reply`."""
         if self._mine():

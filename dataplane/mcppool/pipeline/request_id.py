@@ -36,12 +36,12 @@ def reissue_small(request: RpcRequest, body: bytes, attempt: int) -> ReissuedReq
 
 
 class ReissuedRequest:
-    """One attempt of a request: `body` carries `id`, which no other request has."""
+    """One attempt of a request: `body` carries `id`, which no other request has, in place of the `original` id."""
 
-    __slots__ = ("_original", "body", "id")
+    __slots__ = ("body", "id", "original")
 
     def __init__(self, request: RpcRequest, id: bytes, body: bytes) -> None:
-        self._original = request.id or b"null"
+        self.original = request.id or b"null"
         self.id = id
         self.body = body
 
@@ -51,8 +51,8 @@ class ReissuedRequest:
         if len(message) <= BULK and message.count(id) == 1:  # otherwise the server may have repeated the member
             beginning = ID_FIRST + id
             if message.startswith(beginning):  # the id is a string, so it ends there
-                return ID_FIRST + self._original + message[len(beginning) :]
-            spliced = splice_id(message, id, self._original)
+                return ID_FIRST + self.original + message[len(beginning) :]
+            spliced = splice_id(message, id, self.original)
             if spliced is not None:
                 return spliced
-        return replace_id(message, self._original)
+        return replace_id(message, self.original)

@@ -11,6 +11,10 @@ ID_FIRST: Final = re.compile(rb"\s*\{\s*(?:%b\s*,\s*)?%b\s*[,}]" % (_VERSION, _I
 """Matches the beginning of a message with its id before all members but the version."""
 ID_LAST: Final = re.compile(rb"[,{]\s*(?:%b\s*,\s*)?%b\s*(?:,\s*%b\s*)?\}\s*\Z" % (_VERSION, _ID, _VERSION))
 """Finds, in the end of a message, an id that only the version follows."""
+RESULT_FIRST: Final = re.compile(rb'\s*\{\s*(?:%b\s*,\s*)?"result"\s*:' % _VERSION)
+"""Matches the beginning of a response with its result before its id, as TypeScript servers write it."""
+RESULT_NEXT: Final = re.compile(rb',\s*"result"\s*:')
+"""Matches the result behind an id that `ID_FIRST` found."""
 _RESPONSE_MEMBER: Final = re.compile(rb'\s*,\s*"(?:result|error)"\s*:')
 
 

@@ -95,18 +95,27 @@ class EventParser:
         return self._split(final=False)
 
     def feed_in_steps(self, chunk: bytes) -> Iterator[list[Event]]:
-        """The events of `feed`, in parts of at most `PIECE` bytes and after `STEP` bytes at most: other work should run
-        between two of them."""
-        if len(chunk) <= PIECE:
+        """The events of `feed`, in pieces of `PIECE` bytes and the rest of a line, after about `STEP` bytes: other work
+        should run between two of them."""
+        size = len(chunk)
+        if size <= PIECE:
             yield self.feed(chunk)
             return
-        since = 0
-        for at in range(0, len(chunk), PIECE):
-            events = self.feed(chunk[at : at + PIECE])
-            since += PIECE
-            if events or since >= STEP or at + PIECE >= len(chunk):
+        at = since = 0
+        while at < size:
+            stop = first_line_end(chunk, at + PIECE)  # a long line in one piece: nothing in it ends an event
+            events = self.feed(chunk[at:stop])
+            since += stop - at
+            at = stop
+            if events or since >= STEP or at == size:
                 since = 0
                 yield events
+
+    def drop_pending(self) -> None:
+        """Forget the pending bytes: another reader goes on with the event, whose end it gives back."""
+        self._buffer = Bulk()
+        self._line = self._searched = 0
+        self._first = False
 
     def finish(self) -> list[Event]:
         """The last event, if the stream ended with a CR; nothing for any other stream."""
@@ -167,6 +176,15 @@ class EventParser:
         self._first = False
         self._line = self._searched = 0
         return rest
+
+
+def first_line_end(part: bytes, at: int) -> int:
+    """The place of the first line end from `at` on; the size of the part if there is none."""
+    lf = part.find(b"\n", at)
+    cr = part.find(b"\r", at, len(part) if lf < 0 else lf)
+    if cr >= 0:
+        return cr
+    return len(part) if lf < 0 else lf
 
 
 class _LargeEvent:

@@ -67,6 +67,7 @@ class Heard:
         self.status = 0
         self.headers = b""
         self.body = b""
+        self.parts = 0  # of events, before their last
 
     def aside(self, chunk: bytes, headers: bytes) -> None:
         self.said.append("aside")
@@ -89,6 +90,9 @@ class Heard:
     def write(self, chunk: bytes) -> None:
         self.said.append("write")
         self.body += chunk
+
+    def within_event(self, inside: bool) -> None:
+        self.parts += inside
 
     async def drain(self) -> None:
         pass

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.outcome import Outcome
+from mcppool.pipeline.response import event_relay
 from mcppool.upstream.failures import AttemptFailed
+from mcppool.upstream.http.connection import HOLD
 from mcppool.wire.sse import EventParser
 from tests.unit.pipeline.pools import Heard, planned, pool_of, tool_call
 from tests.unit.upstream.line import Line, chunks, cut
@@ -56,11 +58,15 @@ class Relayed(NamedTuple):
     status: str
     neutral: bool
     failure: str
+    parts: bool
+    """An event has gone to the client before its end had come."""
 
 
-async def relayed(stream: bytes, form: bytes, places: list[int] | None, *, repeated: bool) -> Relayed:
+async def relayed(
+    stream: bytes, form: bytes, places: list[int] | None, *, repeated: bool = False, hold: int = HOLD
+) -> Relayed:
     """The stream as the answer to a call, cut at these places; None: into single bytes. `repeated`: the call has the id
-    of the one before on its connection."""
+    of the one before on its connection. `hold`: bytes of an event that are held."""
     pool = pool_of("", "a")
     endpoint = pool.endpoints["http://a/mcp"]
     call = tool_call("read", id=1)
@@ -69,6 +75,7 @@ async def relayed(stream: bytes, form: bytes, places: list[int] | None, *, repea
     attempt = Attempt(pool.attempts.context, call, planned(call, pool), endpoint, heard, outcome, None, 0.0)
     failure = ""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(event_relay, "HOLD", hold)
         patch.setattr(endpoint.connections, "try_lease", lambda *_, **__: line.connection)
         running = asyncio.ensure_future(pool.attempts.exchange.run(attempt))
         while not line.transport.written:
@@ -87,8 +94,10 @@ async def relayed(stream: bytes, form: bytes, places: list[int] | None, *, repea
     line.transport.dispose()
     assert (heard.said[-1:] in (["whole"], ["end"])) is not bool(failure), heard.said
     seen = RANDOM.sub(b"random", heard.body)
-    events = [(event.event, event.data, event.id) for event in EventParser().feed(seen) if event.data is not None]
-    return Relayed(events, outcome.status, outcome.neutral, failure)
+    parser = EventParser()
+    read = parser.feed(seen) + parser.finish()
+    events = [(event.event, event.data, event.id) for event in read if event.data is not None]
+    return Relayed(events, outcome.status, outcome.neutral, failure, heard.parts > 0)
 
 
 @pytest.mark.parametrize("stream", STREAMS)

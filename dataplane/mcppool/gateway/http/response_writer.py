@@ -41,6 +41,8 @@ class ResponseState(Enum):
     """The event stream is open and holds comments only: the answer may still come whole or streamed."""
     EVENTS = "events"
     """The response is an event stream."""
+    EVENT_PART = "event part"
+    """The response is an event stream, in the middle of an event of the server's."""
     EVENT_DATA = "event data"
     """An answer that comes in parts is written as the data of one event."""
     BODY = "body"
@@ -54,11 +56,12 @@ class ResponseState(Enum):
 WAITING: Final = ResponseState.WAITING
 OPENED: Final = ResponseState.OPENED
 EVENTS: Final = ResponseState.EVENTS
+EVENT_PART: Final = ResponseState.EVENT_PART
 EVENT_DATA: Final = ResponseState.EVENT_DATA
 BODY: Final = ResponseState.BODY
 ENDED: Final = ResponseState.ENDED
 CUT: Final = ResponseState.CUT
-_EVENT_STREAM: Final = (OPENED, EVENTS, EVENT_DATA)
+_EVENT_STREAM: Final = (OPENED, EVENTS, EVENT_PART, EVENT_DATA)
 
 
 class ResponseWriter:
@@ -191,6 +194,11 @@ class ResponseWriter:
                 self._buffer.write_all((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
             else:
                 self._buffer.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+
+    def within_event(self, inside: bool) -> None:
+        """Whether an event goes on with the next part: a comment would end it."""
+        if self.state in (EVENTS, EVENT_PART):
+            self.state = EVENT_PART if inside else EVENTS
 
     async def drain(self) -> None:
         """Wait until the client has taken enough; not at all if the client is gone."""

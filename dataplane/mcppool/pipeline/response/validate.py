@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.local_reply.rejection import server_error, with_eras
 from mcppool.pipeline.routing.pins import issues
@@ -13,13 +11,9 @@ from mcppool.upstream.failures import BadAnswer, Redirected, ServerFault, Server
 from mcppool.upstream.http.response import Response
 from mcppool.upstream.http.retry_after import asked_to_wait
 from mcppool.wire.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, BadEnvelope
-from mcppool.wire.large_ids import ID_FIRST, ID_LAST
 from mcppool.wire.media_types import JSON
-from mcppool.wire.members import BOM
-from mcppool.wire.message_ids import canonical_id
 from mcppool.wire.rpc_response import RpcResponse, parse_response
 
-ID_PART = 2048  # bytes at either end of a large answer that are searched for its id
 _ABOUT_THE_REQUEST = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS})
 REQUEST_TIMEOUT = 408
 REDIRECTS = frozenset({300, 301, 302, 303, 305, 307, 308})
@@ -90,32 +84,6 @@ def read_event(data: bytes) -> RpcResponse:
         return parse_response(data)
     except BadEnvelope as error:
         raise BadAnswer(f"an event that is not JSON-RPC: {error.message}") from error
-
-
-def demand_id_first(attempt: Attempt, beginning: bytes) -> bool:
-    """Whether the beginning of a large answer contains its id. Raises BadAnswer if that is another request's, or if the
-    answer is no JSON object."""
-    beginning = beginning.removeprefix(BOM)
-    if not beginning.lstrip().startswith(b"{"):
-        raise BadAnswer("a large body that is not a JSON-RPC message")
-    return _demand_id(attempt, ID_FIRST.match(beginning[:ID_PART]))
-
-
-def demand_id_last(attempt: Attempt, end: bytes) -> None:
-    """The same for the end of an answer without an id at its beginning; TypeScript servers put it there."""
-    _demand_id(attempt, ID_LAST.search(end))
-
-
-def _demand_id(attempt: Attempt, found: re.Match[bytes] | None) -> bool:
-    if found is None:
-        return False
-    try:
-        id = canonical_id(found["id"])
-    except ValueError:
-        raise BadAnswer("an id that is not JSON") from None
-    if id != attempt.call.request.id:
-        raise BadAnswer("the answer to another request")
-    return True
 
 
 def accept_answer(attempt: Attempt, status: int, message: RpcResponse, body: bytes) -> bytes:

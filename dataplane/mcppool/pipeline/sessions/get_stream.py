@@ -22,8 +22,9 @@ from mcppool.pipeline.local_reply.faults import answer_fault, headers_alone
 from mcppool.pipeline.local_reply.rejection import CHALLENGES, pass_challenge
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.probers import Probers
-from mcppool.pipeline.response.relay import header_lines, joined, shown_event
+from mcppool.pipeline.response.event_data import joined, shown_event
 from mcppool.pipeline.response.validate import demand_session
+from mcppool.pipeline.response.whole_answer import header_lines
 from mcppool.pipeline.routing.outage import Outage
 from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.sessions.failover import Failover

@@ -119,6 +119,7 @@ class _Opening:
         self.aside = reply.aside
         self.write = reply.write
         self.drain = reply.drain
+        self.within_event = reply.within_event
         self.end = reply.end
         self.abort = reply.abort
         self.whole = reply.whole

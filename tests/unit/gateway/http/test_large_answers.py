@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 import pytest
 
 from mcppool.gateway.http.connection import HttpConnection
 from mcppool.gateway.http.reader import HttpRequest
-from mcppool.gateway.http.response_writer import COPIED
+from mcppool.gateway.http.response_writer import COMMENT, COPIED
+from mcppool.wire.media_types import EVENT_HEADERS
 from tests.unit.gateway.http.calls import EMPTY
 from tests.unit.gateway.http.driving import Wire
+from tests.unit.upstream.line import chunks
 
 HEADERS = b"content-type: application/json\r\n"
 SIZES = [1, COPIED, COPIED + 1, 20 * COPIED]
@@ -42,3 +46,20 @@ async def test_a_part_of_a_stream_of_any_size_is_one_chunk(size: int) -> None:
     assert b"transfer-encoding: chunked" in head
     assert chunks == b"%x\r\n%b\r\n0\r\n\r\n" % (size, part)
     assert wire.metrics.listener_bytes_sent == len(wire.said)
+
+
+async def test_no_comment_stands_in_the_middle_of_an_event() -> None:
+    async def answer(_request: HttpRequest, connection: HttpConnection) -> None:
+        reply = connection.response
+        reply.comment_on_silence(15.0, 0.0, may_open=True)
+        reply.begin(200, EVENT_HEADERS, b"data: {")
+        reply.within_event(True)
+        assert reply.comment_if_silent(monotonic() + 20.0) > 0.0
+        reply.write(b"}\n\n")
+        reply.within_event(False)
+        reply.comment_if_silent(monotonic() + 60.0)
+        reply.end()
+
+    wire = Wire(answer)
+    await wire.say(EMPTY)
+    assert wire.said.partition(b"\r\n\r\n")[2] == chunks(b"data: {", b"}\n\n", COMMENT) + b"0\r\n\r\n"
