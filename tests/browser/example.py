@@ -18,8 +18,9 @@ from mcppool.observe.admin import AdminServer
 from mcppool.observe.history.history import SLOTS, History
 from mcppool.observe.history.slot_maker import SlotMaker
 from mcppool.observe.history.slots import SLOT_SECONDS
-from mcppool.observe.metrics import PoolMetrics, ToolStats
+from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.pages import OwnPages
+from mcppool.observe.tool_stats import ToolStats
 from mcppool.observe.views import (
     CacheView,
     ComponentHealth,

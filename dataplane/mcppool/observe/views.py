@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
-from mcppool.observe.metrics import Family
+from mcppool.observe.counter_families import Family
 from mcppool.policy.tool_differences import NO_DIFFERENCES, ToolDifferences
 
 Status = Literal["healthy", "degraded", "unhealthy"]

@@ -10,8 +10,9 @@ from typing import Protocol
 
 from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.logs import get_logger
-from mcppool.observe.metrics import PoolMetrics, ToolStats
+from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.recent_events import RecentEvents
+from mcppool.observe.tool_stats import ToolStats
 from mcppool.pipeline.audit import AuditTrail
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.outcome import Outcome

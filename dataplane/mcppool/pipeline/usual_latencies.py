@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mcppool.observe.metrics import DURATION_BOUNDS, PoolMetrics
+from mcppool.observe.metrics import PoolMetrics
+from mcppool.observe.tool_stats import DURATION_BOUNDS
 from mcppool.policy.suspicion import RecentLatencies, suspect_after
 from mcppool.upstream.endpoint import Endpoint
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 
 from mcppool.cli.families import families_table
-from mcppool.observe.metrics import GATEWAY_COUNTERS, POOL_COUNTERS, GatewayMetrics, PoolMetrics
+from mcppool.observe.counter_families import GATEWAY_COUNTERS, POOL_COUNTERS
+from mcppool.observe.metrics import GatewayMetrics, PoolMetrics
 from mcppool.observe.views import ENDPOINT_COUNTERS, ENDPOINT_GAUGES, POOL_GAUGES, EndpointView, PoolView
 from tests.requirements import ROOT
 

@@ -9,14 +9,9 @@ from hypothesis import strategies as st
 
 from mcppool.observe.collector import GatewayCollector
 from mcppool.observe.histogram import Histogram
-from mcppool.observe.metrics import (
-    DURATION_BOUNDS,
-    OTHER,
-    SIZE_BOUNDS,
-    TOOLS_CAP,
-    GatewayMetrics,
-    PoolMetrics,
-)
+from mcppool.observe.labels import OTHER, TOOLS_CAP
+from mcppool.observe.metrics import GatewayMetrics, PoolMetrics
+from mcppool.observe.tool_stats import DURATION_BOUNDS, SIZE_BOUNDS
 from mcppool.observe.views import ConfigView
 
 

@@ -7,7 +7,7 @@ from bisect import bisect_left
 
 import pytest
 
-from mcppool.observe.metrics import DURATION_BOUNDS
+from mcppool.observe.tool_stats import DURATION_BOUNDS
 from mcppool.policy.suspicion import LEAST, MOST, RecentLatencies, suspect_after
 
 

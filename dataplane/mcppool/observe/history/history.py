@@ -12,7 +12,7 @@ from typing import Final
 
 from mcppool.observe.history.series import EndpointSeries, PoolSeries, ToolSeries
 from mcppool.observe.history.slots import GatewaySlot
-from mcppool.observe.metrics import OTHER
+from mcppool.observe.labels import OTHER
 
 SLOTS: Final = 60
 """Slots that are kept: ten minutes."""

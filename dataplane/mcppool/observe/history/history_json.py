@@ -9,7 +9,7 @@ from mcppool.observe.history.history import SLOTS, History
 from mcppool.observe.history.quantiles import quantile
 from mcppool.observe.history.series import EndpointSeries, PoolSeries, ToolSeries
 from mcppool.observe.history.slots import POOL_COUNTS, SLOT_SECONDS, TOOL_COUNTS
-from mcppool.observe.metrics import DURATION_BOUNDS
+from mcppool.observe.tool_stats import DURATION_BOUNDS
 
 Body = dict[str, Any]
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from mcppool.observe.metrics import DURATION_BOUNDS
+from mcppool.observe.tool_stats import DURATION_BOUNDS
 
 SLOT_SECONDS: Final = 10
 """Length of a slot."""

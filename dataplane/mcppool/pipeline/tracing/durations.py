@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from mcppool.observe.histogram import Histogram
-from mcppool.observe.metrics import KNOWN_METHODS, PoolMetrics
+from mcppool.observe.labels import KNOWN_METHODS
+from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.tracing.durations import BOUNDS, MAX_SERIES, OperationKey, PoolDurations
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.outcome import Outcome

@@ -20,7 +20,7 @@ from mcppool.observe.history.slots import (
     PoolSlot,
     ToolSlot,
 )
-from mcppool.observe.metrics import OTHER
+from mcppool.observe.labels import OTHER
 
 URL = "http://127.0.0.1:8001/mcp"
 

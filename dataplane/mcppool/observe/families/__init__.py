@@ -1,0 +1,1 @@
+"""The metric families for Prometheus, made from counters and views at scrape time."""
