@@ -78,7 +78,7 @@ check: ## what to run before a commit, under a minute: lint, types, contracts, u
 test: $(DEV) ## everything this machine can run; what it cannot is skipped and says why
 	@$(MAKE) lint types contracts unit
 	-@$(MAKE) servers
-	$(BIN)/pytest --ignore tests/unit $(PYTEST_ARGS)
+	$(BIN)/pytest --ignore tests/unit -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 .PHONY: screenshot
 screenshot: $(DEV) ## docs/images/status-page*.png: the status page, in Chromium, light and dark

@@ -25,6 +25,14 @@ settings.register_profile(
 settings.load_profile("mcppool")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, each file stays in one of them. So does the whole folder of the control
+    plane, which is expensive to start, and whose last test looks at all that the others have asked of it."""
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group("tests/kube" if file.startswith("tests/kube/") else file))
+
+
 class Trio:
     """Three replicas a, b, c that live as long as the test run: starting one costs a second of a core."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import select
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -133,9 +134,9 @@ class Client:
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """The connection, if it is still open, else a new one, as any HTTP client does before it sends."""
-        reader = self._reader
-        if reader is not None and self._writer is not None and not reader.at_eof() and reader.exception() is None:
-            return reader, self._writer
+        reader, writer = self._reader, self._writer
+        if reader is not None and writer is not None and not (reader.at_eof() or _is_readable(writer)):
+            return reader, writer
         self._hang_up()
         for number, (host, port, path) in enumerate(self._places):
             try:
@@ -174,6 +175,13 @@ class Client:
         if self._writer is not None:
             self._writer.close()
         self._reader = self._writer = None
+
+
+def _is_readable(writer: asyncio.StreamWriter) -> bool:
+    """Whether the server has closed an idle connection, or broken it, also if the event loop has not noticed yet."""
+    idle = select.poll()
+    idle.register(writer.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(idle.poll(0))
 
 
 class _Broken(Exception):
