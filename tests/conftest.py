@@ -26,8 +26,8 @@ settings.load_profile("mcppool")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the tests, each file stays in one of them. So does the whole folder of the control
-    plane, which is expensive to start, and whose last test looks at all that the others have asked of it."""
+    """Where several processes share the tests, each file stays in one of them. So does the folder of the control plane,
+    which is expensive to start."""
     for item in items:
         file = item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group("tests/kube" if file.startswith("tests/kube/") else file))
