@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcppool import watched_file
-from mcppool.watched_file import WatchedFile
+from mcppool.watched_file import FileValue, WatchedFile
 from tests.waiting import until
 
 
@@ -46,3 +46,15 @@ async def test_a_file_is_looked_at_until_it_is_closed(tmp_path: Path, monkeypatc
     file.write_text("x")
     with pytest.raises(ValueError, match="x"):
         WatchedFile(str(file), content, int, kind="n", on_change=lambda *_: None, on_refusal=lambda _: None)
+
+
+def test_a_look_tells_whether_the_value_changed(tmp_path: Path) -> None:
+    file = tmp_path / "numbers"
+    file.write_text("1")
+    refused: list[str] = []
+    value = FileValue(str(file), content, int, refused.append)
+    looks = []
+    for text in ("1", "2", "x", "2", " 2"):
+        file.write_text(text)
+        looks.append((value.look(), value.value, len(refused)))
+    assert looks == [(False, 1, 0), (True, 2, 0), (False, 2, 1), (False, 2, 1), (True, 2, 1)]

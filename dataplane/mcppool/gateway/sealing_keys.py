@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 
 from mcppool.observe.logs import get_logger
-from mcppool.pipeline.sessions.key_file import parse_key_file, read_key_file
+from mcppool.pipeline.sessions.key_file import SEALING, parse_key_file, read_key_file
 from mcppool.small_file import file_version
 from mcppool.spec import ConfigError
+from mcppool.watched_file import FileValue, keep_looking
 from mcppool.wire.sealing import Key, KeyRing, generate_key_line
-
-INTERVAL = 2.0  # seconds between two looks at the files; a mounted Secret takes a minute to change anyway
 
 ACCEPTED = "listener.accepted_keys"
 
 log = get_logger("session")
 
 Keys = tuple[Key, ...]
-_Read = tuple[str, Keys]
-"""The text of a file, and its keys."""
 
 
 class SealingKeys:
@@ -29,10 +25,10 @@ class SealingKeys:
     def __init__(self, keys: str | None = None) -> None:
         """`keys` is the text of a key file, which several processes share where there is no file."""
         self._given = keys
-        self._path: str | None = None
-        self._accepted: tuple[str, ...] = ()
-        self._read: dict[str | None, _Read] = {}
-        """The content of each file, as last read; None stands for the key made at start."""
+        self._made: Keys = ()
+        self._files: dict[str, _KeyFile] = {}
+        """The files that the configuration names, the one that seals first."""
+        self._seals_with_file = False
         self._ring: KeyRing | None = None
 
     @property
@@ -52,71 +48,73 @@ class SealingKeys:
         An accepted file need not exist. Equal files give the same object. Raises ConfigError if the first file cannot
         be read, or another one holds no keys.
         """
-        found: dict[str | None, _Read] = {path: self._read.get(path) or self._first(path)}
+        if path is None and not self._made:
+            self._made = parse_key_file(self._given or generate_key_line(time.time()), None).keys
+        files: dict[str, _KeyFile] = {}
+        if path is not None:
+            known = self._files.get(path)
+            files[path] = known if known is not None and known.value else _KeyFile(path, SEALING)
         for other in accepted:
-            if other not in found and (known := self._read.get(other) or _if_there(other)) is not None:
-                found[other] = known
-        self._path, self._accepted = path, tuple(accepted)
-        return self._use(found)
+            if other not in files:
+                files[other] = self._files.get(other) or _KeyFile(other, ACCEPTED)
+        self._files, self._seals_with_file = files, path is not None
+        return self._renewed()
 
     async def watch(self, renew: Callable[[KeyRing], None]) -> None:
         """Report each change of the files, until cancelled. A file that cannot be read changes nothing, and is
         reported; keys stay in force while the configuration names their file."""
-        refused: dict[str, str] = {}
-        while True:
-            await asyncio.sleep(INTERVAL)
-            if self._path is None:
-                continue
-            before, found = self._ring, dict(self._read)
-            for path in (self._path, *self._accepted):
-                try:
-                    fresh = _again(path, self._read.get(path))
-                except ConfigError as error:
-                    if refused.get(path) != str(error):
-                        refused[path] = str(error)
-                        log.error("sealing_keys_refused", problem=str(error))
-                    continue
-                refused.pop(path, None)
-                if fresh is not None:
-                    found[path] = fresh
-            ring = self._use(found)
+
+        def look() -> None:
+            # Without a file that seals, nobody else knows the key: there is nothing to share.
+            if not self._seals_with_file:
+                return
+            changes = [file.look() for file in self._files.values()]  # all of them: each reports its faults
+            if not any(changes):
+                return
+            before = self._ring
+            ring = self._renewed()
             if ring is not before:
                 renew(ring)
                 log.event("sealing_keys_changed", keys=len(ring.keys))
 
-    def _first(self, path: str | None) -> _Read:
-        made = self._given or generate_key_line(time.time()) if path is None else None
-        text = made if made is not None else read_key_file(path or "")
-        return text, parse_key_file(text, path).keys
+        await keep_looking(look)
 
-    def _use(self, found: dict[str | None, _Read]) -> KeyRing:
+    def _renewed(self) -> KeyRing:
         by_id: dict[str, Key] = {}
-        for path in (self._path, *self._accepted):
-            for key in found[path][1] if path in found else ():
+        for keys in (() if self._seals_with_file else self._made, *(file.value for file in self._files.values())):
+            for key in keys:
                 by_id.setdefault(key.id, key)
-        keys = tuple(by_id.values())
-        self._read = found
-        if self._ring is None or self._ring.keys != keys:
-            self._ring = KeyRing(keys)
+        found = tuple(by_id.values())
+        if self._ring is None or self._ring.keys != found:
+            self._ring = KeyRing(found)
         return self._ring
+
+
+class _KeyFile(FileValue[str | None, Keys]):
+    """A file that the configuration names in `key`. An accepted one may come later; once there, it must stay. Raises
+    ConfigError."""
+
+    def __init__(self, path: str, key: str) -> None:
+        self._key = key
+        self._was_there = key == SEALING
+        super().__init__(path, self._text, self._keys, _refused, (ConfigError,))
+
+    def _text(self, path: str) -> str | None:
+        if not self._was_there and file_version(path) is None:
+            return None
+        text = read_key_file(path, self._key)
+        self._was_there = True
+        return text
+
+    def _keys(self, text: str | None) -> Keys:
+        return () if text is None else parse_key_file(text, self.path, self._key).keys
+
+
+def _refused(problem: str) -> None:
+    log.error("sealing_keys_refused", problem=problem)
 
 
 def read_keys(path: str, key: str) -> Keys:
     """The keys of a file that the configuration names in `key`. Raises ConfigError if it cannot be read or holds no
     keys."""
     return parse_key_file(read_key_file(path, key), path, key).keys
-
-
-def _if_there(path: str) -> _Read | None:
-    if file_version(path) is None:
-        return None
-    text = read_key_file(path, ACCEPTED)
-    return text, parse_key_file(text, path, ACCEPTED).keys
-
-
-def _again(path: str, known: _Read | None) -> _Read | None:
-    """The content of a file that may have changed; None if it was never there and still is not."""
-    if known is None:
-        return _if_there(path)
-    text = read_key_file(path)
-    return known if text == known[0] else (text, parse_key_file(text, path).keys)
