@@ -12,18 +12,13 @@ import asyncio
 import json
 import math
 import secrets
-import signal
 import sys
 import tempfile
 import time
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from time import process_time
 from typing import NamedTuple, cast
 
@@ -31,11 +26,11 @@ import jwt
 import uvloop
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bench import machine, report, targets
-from bench.measure import Round, measure
+from bench import command, machine, report, targets, turns
+from bench.command import Result
 from bench.processes import Failed
 from bench.scenes import Scene
-from bench.targets import Bench, Target
+from bench.turns import Rounds, in_turns, with_upstream
 from mcppool.access.inbound import InboundAuth
 from mcppool.access.key_file import ApiKey, hash_of, render_key
 from mcppool.gateway.allowed_hosts import AllowedHosts
@@ -162,72 +157,43 @@ def admission_table(best: Mapping[str, float]) -> str:
 # --- whole gateways --------------------------------------------------------------------------------------------------
 
 
-def gateways(some: Sequence[Kind], bench: Bench) -> list[Target]:
-    return [targets.mcppool(bench, kind.name, f"[pools.auth.inbound]\n{kind.section}\n", kind.token) for kind in some]
-
-
-def measure_gateways(options: argparse.Namespace) -> dict[str, list[Round]]:
-    load_core, target_core = machine.cores()
-    with tempfile.TemporaryDirectory(prefix="mcppool-bench-") as directory, ExitStack() as stack:
-        bench = Bench(Path(directory), load_core, target_core, stack)
-        targets.start_upstream(bench)
-        running = gateways(kinds(bench.directory), bench)
+def measure_gateways(options: argparse.Namespace) -> Rounds:
+    with with_upstream() as bench:
+        running = [
+            targets.mcppool(bench, kind.name, f"[pools.auth.inbound]\n{kind.section}\n", kind.token)
+            for kind in kinds(bench.directory)
+        ]
         scene = Scene("access", "clients that the gateway knows", clients=options.clients)
-        for target in running:
-            measure(bench, target, scene, 1)
-        rounds: dict[str, list[Round]] = {target.name: [] for target in running}
-        for number in range(options.rounds):
-            for target in running:
-                rounds[target.name].append(measure(bench, target, scene, options.seconds))
-            costs = ", ".join(f"{name} {each[-1].cpu * 1e6:.1f}" for name, each in rounds.items())
-            print(f"round {number + 1} of {options.rounds}: {costs} µs/call", file=sys.stderr, flush=True)
-    return rounds
+        return in_turns(bench, running, scene, options)
 
 
-def gateways_table(options: argparse.Namespace, rounds: dict[str, list[Round]]) -> str:
+def gateways_table(options: argparse.Namespace, rounds: Rounds) -> str:
     rows = []
     for name, each in rounds.items():
-        ratios = [one.cpu / other.cpu for one, other in zip(each, rounds["none"], strict=True)]
-        shown = report.shown([median(ratios), min(ratios), max(ratios)]) if name != "none" else ""
-        cost = f"{report.middle(each, 'cpu') * 1e6:.1f}"
-        rows.append([name, cost, shown, report.noise(report.middle(each, "others"))])
-    title = (
-        f"**modern era, {report.counted(options.clients, 'client')}** ({options.rounds} rounds of {options.seconds} s)"
-    )
-    table = report.table(["`auth.inbound.type`", "CPU µs/call", "÷ none", "others"], rows)
-    return f"{title}\n\n{table}"
+        shown = turns.ratio(rounds, name, "none") if name != "none" else ""
+        rows.append([name, turns.cost(each), shown, report.noise(report.middle(each, "others"))])
+    return turns.title(options) + report.table(["`auth.inbound.type`", "CPU µs/call", "÷ none", "others"], rows)
+
+
+def measured(options: argparse.Namespace) -> Result:
+    with tempfile.TemporaryDirectory(prefix="mcppool-bench-") as directory:
+        best = uvloop.run(admission(kinds(Path(directory)), options.batches))
+    parts = [report.versions_line(machine.versions()), admission_table(best)]
+    rounds = measure_gateways(options) if options.gateways else {}
+    if rounds:
+        parts.append(gateways_table(options, rounds))
+    found = {"admission": best, "rounds": turns.figures(rounds)}
+    return Result("\n\n".join(parts), found, turns.others(rounds))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.parser(__doc__)
+    command.add_rounds(parser, 9)
     parser.add_argument("--batches", type=int, default=60, help="batches of the first table (default 60)")
     parser.add_argument("--gateways", action="store_true", help="load whole gateways, too")
     parser.add_argument("--clients", type=int, default=32, help="connections (default 32)")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=int, default=2, help="length of a round (default 2)")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/reference/benchmarks.md")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every started process is ended
-    try:
-        with tempfile.TemporaryDirectory(prefix="mcppool-bench-") as directory:
-            best = uvloop.run(admission(kinds(Path(directory)), options.batches))
-        parts = [report.versions_line(machine.versions()), admission_table(best)]
-        rounds = measure_gateways(options) if options.gateways else {}
-        if rounds:
-            parts.append(gateways_table(options, rounds))
-        text = "\n\n".join(parts)
-        print(text)
-        when = datetime.now(UTC).isoformat(timespec="seconds")
-        found = {name: [asdict(each) for each in some] for name, some in rounds.items()}
-        report.save("access", {"when": when, "admission": best, "rounds": found})
-        if options.write:
-            if any(report.middle(each, "others") > report.NOISY for each in rounds.values()):
-                raise Failed("not written: other processes took more than a twentieth of the cores")
-            report.write_section("access", text)
-    except Failed as failure:
-        print(f"bench: {failure}", file=sys.stderr)
-        return 1
-    return 0
+    return command.run("access", options, lambda: measured(options))
 
 
 if __name__ == "__main__":

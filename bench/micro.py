@@ -12,7 +12,6 @@ import inspect
 import json
 import os
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -29,7 +28,8 @@ import jwt
 import uvloop
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bench import client, machine, report, targets
+from bench import client, command, machine, report, targets
+from bench.command import Result
 from bench.processes import Failed
 from mcppool.access.credential import Credential
 from mcppool.access.inbound import InboundAuth
@@ -333,23 +333,16 @@ def markdown(timings: list[Timing]) -> str:
     return report.versions_line(machine.versions()) + "\n\n" + report.table(["step", "p50 µs", "p99 µs"], rows)
 
 
+def measured(options: argparse.Namespace) -> Result:
+    timings = uvloop.run(run(options))
+    return Result(markdown(timings), {"versions": machine.versions(), "nanoseconds": [asdict(t) for t in timings]})
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.parser(__doc__)
     parser.add_argument("--only", default="", help="only cases whose label contains this")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/reference/benchmarks.md")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the upstream is ended
-    try:
-        timings = uvloop.run(run(options))
-        text = markdown(timings)
-        print(text)
-        report.save("micro", {"versions": machine.versions(), "nanoseconds": [asdict(t) for t in timings]})
-        if options.write:
-            report.write_section("micro", text)
-    except Failed as failure:
-        print(f"bench: {failure}", file=sys.stderr)
-        return 1
-    return 0
+    return command.run("micro", options, lambda: measured(options))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import machine, report
+from bench import command, machine, report
+from bench.command import say
 from bench.fleet import Fleet
 from bench.processes import Failed
 from mcppool_operator.api import connect
@@ -305,33 +306,20 @@ async def run(options: argparse.Namespace) -> Result:
             return await measure(kube, fleet, options.idle, options.changes)
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def measured(options: argparse.Namespace) -> command.Result:
+    result = asyncio.run(run(options))
+    text = f"{report.versions_line(machine.host())}\n\n{result.markdown()}"
+    return command.Result(text, asdict(result), broken=tuple(result.broken()))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.parser(__doc__)
     parser.add_argument("--pools", type=int, default=500)
     parser.add_argument("--endpoints", type=int, default=20, help="of each pool (default 20)")
     parser.add_argument("--idle", type=float, default=120, help="seconds at rest (default 120)")
     parser.add_argument("--changes", type=int, default=20, help="endpoint changes that are timed (default 20)")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/reference/benchmarks.md")
     options = parser.parse_args()
-    try:
-        result = asyncio.run(run(options))
-        text = f"{report.versions_line(machine.host())}\n\n{result.markdown()}"
-        print(text)
-        report.save("operator", asdict(result))
-        if options.write:
-            report.write_section("operator", text)
-    except Failed as failure:
-        say(f"bench: {failure}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    for problem in result.broken():
-        say(f"beyond its bound: {problem}")
-    return 1 if result.broken() else 0
+    return command.run("operator", options, lambda: measured(options))
 
 
 if __name__ == "__main__":

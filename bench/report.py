@@ -79,9 +79,10 @@ class Report:
             over_nginx,
         ]  # fmt: skip
 
-    def noisy(self) -> bool:
-        """Other processes disturbed at least one row of a table too much to publish it."""
-        return any(middle(each, "others") > NOISY for one in self.measured for each in one.rounds.values())
+    def others(self) -> float:
+        """The largest share of the cores that other processes took in the rounds of a target."""
+        rounds = [each for one in self.measured for each in one.rounds.values()]
+        return max((middle(each, "others") for each in rounds), default=0.0)
 
     def json(self) -> dict[str, Any]:
         return {"when": datetime.now(UTC).isoformat(timespec="seconds"), **asdict(self), "summary": self.summary()}

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import os
 import re
-import signal
 import sys
 import tempfile
 import time
@@ -22,9 +21,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from bench import client, crowd, machine, report, targets
+from bench import client, command, crowd, machine, report, targets
+from bench.command import Result, say
 from bench.measure import Round, measure
-from bench.processes import Failed
 from bench.scenes import KIB, MIB, Scene, named
 from bench.targets import Bench, Target
 
@@ -287,12 +286,19 @@ async def run(options: argparse.Namespace) -> list[Finding]:
     return found
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def measured(options: argparse.Namespace) -> Result:
+    findings = asyncio.run(run(options))
+    return Result(
+        markdown(machine.versions(), findings),
+        {"findings": [asdict(each) for each in findings]},
+        max((each.others for each in findings), default=0.0),
+        broken=tuple(f"{each.what}: {shown(each.figure)} {each.unit}" for each in findings if each.missed),
+    )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.parser(__doc__)
+    command.add_rounds(parser, 9)
     parser.add_argument(
         "--parts", type=report.choices(list(PARTS)), default=list(PARTS), help=f"some of {','.join(PARTS)}"
     )
@@ -300,26 +306,8 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=2000)
     parser.add_argument("--sessions", type=int, default=50_000)
     parser.add_argument("--endpoints", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=int, default=2, help="length of a round (default 2)")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/reference/benchmarks.md")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every started process is ended
-    try:
-        findings = asyncio.run(run(options))
-        text = markdown(machine.versions(), findings)
-        print(text)
-        report.save("scale", {"findings": [asdict(each) for each in findings]})
-        if options.write:
-            if any(each.others > report.NOISY for each in findings):
-                raise Failed("not written: other processes took more than a twentieth of the cores")
-            report.write_section("scale", text)
-    except Failed as failure:
-        say(f"bench: {failure}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 1 if any(each.missed for each in findings) else 0
+    return command.run("scale", options, lambda: measured(options))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import re
-import signal
 import sys
 import tempfile
 import time
@@ -20,7 +19,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench import client, machine, report
+from bench import client, command, machine, report
+from bench.command import Result, say
 from bench.faults.clients import LEGACY, MODERN, Client, Record
 from bench.processes import Failed
 from tests.servers import Gateway, SwitchedReplica, aserving, pool_toml, urls_of
@@ -224,10 +224,6 @@ async def soak(calls: int, minutes: float) -> tuple[int, int, Holdings, Holdings
     return made, failed, before, after
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def markdown(made: int, failed: int, before: Holdings, after: Holdings) -> str:
     names = {"resident": "resident MB", "series": "lines of metrics", "descriptors": "file descriptors"}
     first, last = asdict(before), asdict(after)
@@ -236,29 +232,18 @@ def markdown(made: int, failed: int, before: Holdings, after: Holdings) -> str:
     return f"{head}\n\n{report.table(['held when quiet', 'before', 'after'], rows)}"
 
 
+def measured(options: argparse.Namespace) -> Result:
+    made, failed, before, after = asyncio.run(soak(options.calls, options.minutes))
+    figures = {"calls": made, "failed": failed, "before": asdict(before), "after": asdict(after)}
+    return Result(markdown(made, failed, before, after), figures, broken=tuple(after.grown(before)))
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.parser(__doc__)
     parser.add_argument("--calls", type=int, default=1_000_000)
     parser.add_argument("--minutes", type=float, default=20, help="end then, however many calls there were")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/reference/benchmarks.md")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every started process is ended
-    try:
-        made, failed, before, after = asyncio.run(soak(options.calls, options.minutes))
-        text = markdown(made, failed, before, after)
-        print(text)
-        grown = after.grown(before)
-        for what in grown:
-            say(f"GROWN: {what}")
-        report.save("soak", {"calls": made, "failed": failed, "before": asdict(before), "after": asdict(after)})
-        if options.write:
-            report.write_section("soak", text)
-    except Failed as failure:
-        say(f"bench: {failure}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 1 if grown else 0
+    return command.run("soak", options, lambda: measured(options))
 
 
 if __name__ == "__main__":

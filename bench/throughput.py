@@ -7,16 +7,15 @@ that other load on the machine affects all alike. Results are medians; ratios ar
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import client, difference, machine, report, targets
+from bench import client, command, difference, machine, report, targets
+from bench.command import Result, say
 from bench.measure import Round, measure
-from bench.processes import Failed
 from bench.report import Footprint, Measured, Report
 from bench.scenes import QUICK, SCENES, Scene, named
 from bench.targets import Bench, Target
@@ -75,12 +74,16 @@ def sessions(bench: Bench, target: Target, scene: Scene) -> Path | None:
     return file
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def measured(options: argparse.Namespace) -> Result:
+    result = run(options)
+    now, last = difference.run_of(result), difference.read(machine.identity())
+    difference.record(machine.identity(), last, now)
+    return Result(result.markdown(), result.json(), result.others(), difference.markdown(last, now))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.parser(__doc__)
+    command.add_rounds(parser, 5)
     names, kinds = list(targets.TARGETS), [scene.name for scene in SCENES]
     parser.add_argument("--targets", type=report.choices(names), default=names, help=f"some of {','.join(names)}")
     parser.add_argument(
@@ -89,36 +92,15 @@ def main() -> int:
         default=kinds,
         help=f"some of {','.join(kinds)} (default: all, 15 minutes)",
     )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2, help="length of a round (default 2)")
     parser.add_argument(
         "--quick", action="store_true", help=f"3 rounds of 1 s of {' and '.join(QUICK)}, unless --scenes says otherwise"
     )
-    parser.add_argument("--write", action="store_true", help="put the table into docs/reference/benchmarks.md")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seconds = 3, 1
         options.scenes = QUICK if options.scenes is kinds else options.scenes
     options.scenes = named(options.scenes)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every started process is ended
-    try:
-        result = run(options)
-        text = result.markdown()
-        print(text)
-        now, last = difference.run_of(result), difference.read(machine.identity())
-        print(f"\n{difference.markdown(last, now)}")
-        difference.record(machine.identity(), last, now)
-        say(f"all rounds: {report.save('throughput', result.json())}")
-        if options.write:
-            if result.noisy():
-                raise Failed("not written: other processes took more than a twentieth of the cores")
-            report.write_section("throughput", text)
-    except Failed as failure:
-        say(f"bench: {failure}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return command.run("throughput", options, lambda: measured(options))
 
 
 if __name__ == "__main__":

@@ -8,23 +8,16 @@ nothing. The CPU time of the gateway includes its thread that encodes and sends 
 from __future__ import annotations
 
 import argparse
-import signal
 import subprocess
 import sys
-import tempfile
-from contextlib import ExitStack
-from dataclasses import asdict
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from statistics import median
 from typing import Any
 
-from bench import machine, report, targets
-from bench.measure import Round, measure
-from bench.processes import Failed
+from bench import command, machine, report, targets, turns
+from bench.command import Result
 from bench.scenes import Scene
 from bench.targets import Bench
+from bench.turns import Rounds, in_turns, with_upstream
 
 AIM = 1.05
 """Upper bound on the ratio of a gateway that traces 1 % of its calls to one without tracing."""
@@ -73,69 +66,37 @@ def start_collector(bench: Bench) -> str:
     return f"http://127.0.0.1:{int(process.child.stdout.readline())}"
 
 
-def measure_all(options: argparse.Namespace) -> dict[str, list[Round]]:
-    load_core, target_core = machine.cores()
-    with tempfile.TemporaryDirectory(prefix="mcppool-bench-") as directory, ExitStack() as stack:
-        bench = Bench(Path(directory), load_core, target_core, stack)
-        targets.start_upstream(bench)
+def measure_all(options: argparse.Namespace) -> Rounds:
+    with with_upstream() as bench:
         url = start_collector(bench)
         running = [targets.mcppool(bench, name, text.replace("{url}", url)) for name, text in KINDS.items()]
-        scene = Scene("tracing", "traced calls", clients=options.clients)
-        for target in running:
-            measure(bench, target, scene, 1)
-        rounds: dict[str, list[Round]] = {target.name: [] for target in running}
-        for number in range(options.rounds):
-            for target in running[:: 1 if number % 2 else -1]:
-                rounds[target.name].append(measure(bench, target, scene, options.seconds))
-            costs = ", ".join(f"{name} {each[-1].cpu * 1e6:.1f}" for name, each in rounds.items())
-            print(f"round {number + 1} of {options.rounds}: {costs} µs/call", file=sys.stderr, flush=True)
-    return rounds
+        return in_turns(bench, running, Scene("tracing", "traced calls", clients=options.clients), options)
 
 
-def ratios(rounds: dict[str, list[Round]], name: str) -> list[float]:
-    return [one.cpu / other.cpu for one, other in zip(rounds[name], rounds["off"], strict=True)]
-
-
-def table(options: argparse.Namespace, rounds: dict[str, list[Round]]) -> str:
+def table(rounds: Rounds) -> str:
     rows = []
     for name, each in rounds.items():
-        found = ratios(rounds, name)
-        shown = report.shown([median(found), min(found), max(found)]) if name != "off" else ""
+        shown = turns.ratio(rounds, name, "off") if name != "off" else ""
         aim = f"≤ {AIM}" if name == "on, 1 %" else ""
-        cost = f"{report.middle(each, 'cpu') * 1e6:.1f}"
-        rows.append([name, cost, shown, aim, report.noise(report.middle(each, "others"))])
-    title = (
-        f"**modern era, {report.counted(options.clients, 'client')}** ({options.rounds} rounds of {options.seconds} s)"
-    )
-    return f"{title}\n\n" + report.table(["`tracing`", "CPU µs/call", "÷ off", "aim", "others"], rows)
+        rows.append([name, turns.cost(each), shown, aim, report.noise(report.middle(each, "others"))])
+    return report.table(["`tracing`", "CPU µs/call", "÷ off", "aim", "others"], rows)
+
+
+def measured(options: argparse.Namespace) -> Result:
+    rounds = measure_all(options)
+    text = f"{report.versions_line(machine.versions())}\n\n{turns.title(options)}{table(rounds)}"
+    return Result(text, {"rounds": turns.figures(rounds)}, turns.others(rounds))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.parser(__doc__)
+    command.add_rounds(parser, 15)
     parser.add_argument("--clients", type=int, default=32, help="connections (default 32)")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=int, default=2, help="length of a round (default 2)")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/reference/benchmarks.md")
     parser.add_argument("--collector", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every started process is ended
     if options.collector:
         serve_collector()
-    try:
-        rounds = measure_all(options)
-        text = f"{report.versions_line(machine.versions())}\n\n{table(options, rounds)}"
-        print(text)
-        when = datetime.now(UTC).isoformat(timespec="seconds")
-        report.save(
-            "tracing",
-            {"when": when, "rounds": {name: [asdict(each) for each in some] for name, some in rounds.items()}},
-        )
-        if options.write:
-            report.write_section("tracing", text)
-    except Failed as failure:
-        print(f"bench: {failure}", file=sys.stderr)
-        return 1
-    return 0
+    return command.run("tracing", options, lambda: measured(options))
 
 
 if __name__ == "__main__":
