@@ -23,6 +23,10 @@ from tests.waiting import until
 
 ADAPTIVE = '[pools.retry_policy]\nstrategy = "adaptive"\n[pools.cache]\ntype = "memory"\n'
 EVENLY = '[pools.load_balancer]\nstrategy = "round_robin"\n'
+WIDER_THAN_THEIR_CARD = (
+    "[...document.querySelectorAll('table')].filter((table) => table.getBoundingClientRect().right >"
+    " table.parentElement.getBoundingClientRect().right + 1).map((table) => table.caption.textContent)"
+)
 ROWS = "[...document.querySelectorAll('.pool table:first-of-type tbody tr')]"
 SHARES = "[...document.querySelectorAll('td[data-label=\"Share of calls\"]')].map((cell) => parseInt(cell.textContent))"
 CONTROLS = "[...document.querySelectorAll('a[href], button, input, summary')].length"
@@ -96,6 +100,11 @@ async def test_a_large_pool_is_short_until_its_reader_asks_for_more(many: str, t
         await tab.look(width=width, scheme=scheme)
         assert await tab.violations() == []
         assert await tab.value("document.documentElement.scrollWidth") <= width
+    for width in (840, 960, 1080):  # the tables with ten columns are tables from 832 on
+        await tab.look(width=width)
+        assert await tab.value("document.documentElement.scrollWidth") <= width
+        assert await tab.value(WIDER_THAN_THEIR_CARD) == []
+    await tab.look()
     await tab.value("document.querySelector('[data-open=\"search endpoints\"]').click()")
     await tab.until(f"{ROWS}.length > 200")
     await tab.value("document.querySelector('[data-filter=\"search endpoints\"]').focus()")
