@@ -39,8 +39,12 @@ from mcppool.gateway.head_notes import notes_of
 from mcppool.gateway.http.head_cache import MAX_HEADS
 from mcppool.gateway.http.reader import HttpRequest, RequestLimits, RequestReader
 from mcppool.observe.metrics import PoolMetrics
+from mcppool.pipeline.admission.limits import Admission, leave
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.plan import Plan, make_plan
+from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.policy.balancing import STRATEGIES, make_strategy
-from mcppool.spec import PoolSpec, default_snapshot
+from mcppool.spec import PoolSpec, default_snapshot, loads_toml
 from mcppool.spec.sections.inbound import InboundAuthSpec, JwtSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.http.connection_pool import ConnectionPool
@@ -238,6 +242,33 @@ async def counters(_: targets.Bench) -> Cases:
         stats.size.observe(300.0)
 
     yield "metrics: count one executed call", count
+
+
+@case
+async def limits(_: targets.Bench) -> Cases:
+    """The way of an answered call through `limits.endpoint`: into the pool, to an endpoint, the lesson from its answer,
+    and out."""
+    request = parse_request(MODERN_CALL)
+    for value in ("1000", '"auto"'):
+        text = f'[limits.endpoint]\nmax_concurrent = {value}\n[[pools]]\nname = "echo"\nendpoints = ["http://127.0.0.1:1/mcp"]\n'
+        pool = ServerPool(loads_toml(text).pools[0], PoolMetrics("echo"), KeyRing([Key("bench", bytes(32))]))
+        call = Call(request, MODERN_CALL, b"", era.Era.MODERN, time.monotonic(), timeout=3600.0)
+        plan = make_plan(call, pool.settings, pool.pins)
+        (endpoint,), admission = pool.endpoints.values(), pool.attempts.admission
+        assert admission is not None
+
+        async def passes(
+            call: Call = call, plan: Plan = plan, endpoint: Endpoint = endpoint, admission: Admission = admission
+        ) -> None:
+            gates = await admission.enter(call, plan)
+            place = await admission.at(endpoint, plan, again=False)
+            if endpoint.concurrency is not None:
+                admission.answered(endpoint, "echo", 0.001, 1)
+            if place is not None:
+                place.leave()
+            leave(gates)
+
+        yield f"limits: endpoint.max_concurrent = {value}", passes
 
 
 @case

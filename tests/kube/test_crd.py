@@ -122,6 +122,53 @@ async def test_contradictions_are_refused_in_words(admin: Administrator, spec: d
     assert words in await refused(create(admin, pool(admin, **spec)))
 
 
+def contains(whole: dict[str, Any], part: dict[str, Any]) -> bool:
+    """Whether `whole` has all members of `part`, at each level."""
+    return all(
+        contains(whole[name], value) if isinstance(value, dict) else whole[name] == value
+        for name, value in part.items()
+    )
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"limits": {"endpoint": {"maxConcurrent": "auto"}}},
+        {"limits": {"endpoint": {"maxConcurrent": "auto", "maxQueue": 7}}},
+        {"limits": {"endpoint": {"maxConcurrent": 1}}},
+        {"limits": {"endpoint": {"maxConcurrent": 1000000}}},
+        {"outlierDetection": {"suspectAfter": "auto"}},
+        {"outlierDetection": {"suspectAfter": "2s"}},
+        {"retryPolicy": {"hedgeAfter": "auto"}},
+        {"retryPolicy": {"hedgeAfter": "250ms"}},
+    ],
+    ids=str,
+)
+async def test_a_value_that_may_be_learned_is_stored_as_written_and_read_as_in_a_file(
+    admin: Administrator, spec: dict[str, Any]
+) -> None:
+    written = pool(admin, **spec)
+    await admin.put(written)
+    stored = await admin.get(POOL, "search")
+    assert contains(stored["spec"], spec)
+    assert read_resource(stored).pool == read_resource(written).pool
+
+
+@pytest.mark.parametrize("value", [0, 1000001, "5", "automatic", "Auto", "", True, 1.5])
+async def test_another_limit_of_an_endpoint_is_refused_with_the_allowed_values(
+    admin: Administrator, value: object
+) -> None:
+    why = await refused(create(admin, pool(admin, limits={"endpoint": {"maxConcurrent": value}})))
+    assert "spec.limits.endpoint.maxConcurrent" in why
+    assert "must be from 1 to 1000000, or auto" in why or "must be of type integer,string" in why
+
+
+@pytest.mark.parametrize("section", ["pool", "principal", "tool"])
+async def test_only_the_limit_of_an_endpoint_may_be_learned(admin: Administrator, section: str) -> None:
+    why = await refused(create(admin, pool(admin, limits={section: {"maxConcurrent": "auto"}})))
+    assert f"spec.limits.{section}.maxConcurrent" in why
+
+
 async def test_a_pools_name_leaves_room_for_those_of_its_children(admin: Administrator) -> None:
     await admin.put(pool(admin, "a" * 50))
     assert "50 characters" in await refused(create(admin, pool(admin, "a" * 51)))

@@ -43,6 +43,7 @@ MAX_TOOLS: Final = 250
 """Upper bound on tools with a usual latency of their own."""
 SHORTEST: Final = 1e-4
 """Seconds; shorter latencies count as these."""
+LOG_SHORTEST: Final = log(SHORTEST)
 
 
 class _Usual:
@@ -60,7 +61,7 @@ class _Usual:
     def learn(self, latency: float) -> None:
         """A call met few others."""
         self.learned += 1
-        weight = max(LEARN, 1 / self.learned)
+        weight = LEARN if self.learned * LEARN >= 1.0 else 1 / self.learned
         off = latency - self.mean
         self.mean += weight * off
         self.variance = (1.0 - weight) * (self.variance + weight * off * off)
@@ -97,13 +98,13 @@ class AdaptiveLimit:
     def answered(self, tool: str, seconds: float, in_flight: int, now: float) -> bool:
         """A call was answered after so many seconds; `in_flight` calls, itself included, were at the endpoint when it
         was sent. Returns whether the number of places may have changed."""
-        latency = log(max(seconds, SHORTEST))
+        latency = log(seconds) if seconds > SHORTEST else LOG_SHORTEST
         usual = self._usual.get(tool)
         if usual is None:
             if len(self._usual) >= MAX_TOOLS:
                 del self._usual[next(iter(self._usual))]
             usual = self._usual[tool] = _Usual()
-        if in_flight <= max(1.0, self.limit * FEW):
+        if in_flight <= self.limit * FEW or in_flight == 1:
             usual.learn(latency)
             self._learned_at = now
             self._probed += 1
@@ -116,8 +117,9 @@ class AdaptiveLimit:
         usual.count += 1
         usual.total += latency
         self._seen += 1
-        self._busiest = max(self._busiest, in_flight)
-        if self._seen < max(WINDOW, self.limit):
+        if in_flight > self._busiest:
+            self._busiest = in_flight
+        if self._seen < WINDOW or self._seen < self.limit:
             return False
         self._end_window(now)
         return True
