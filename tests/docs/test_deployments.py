@@ -42,6 +42,31 @@ def test_the_gateway_of_the_compose_file_reaches_its_servers_and_is_published_on
     assert float(services["gateway"]["stop_grace_period"].removesuffix("s")) > pool.timeouts.drain
 
 
+def test_with_traces_the_same_gateway_sends_them_to_the_collector_beside_it() -> None:
+    file = yaml.safe_load((COMPOSE / "traces.yaml").read_text())
+    jsonschema.Draft7Validator(SCHEMA).validate(file)
+    base = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
+    config = file["services"]["gateway"]["command"][-1]
+    (volume,) = base["services"]["gateway"]["volumes"]
+    assert config == f"{volume.split(':')[1]}/traced.toml"
+    (plain,), (traced,) = (load_toml(COMPOSE / "gateway" / name).pools for name in ("pools.toml", "traced.toml"))
+    assert traced.model_copy(update={"tracing": plain.tracing}) == plain
+    assert traced.tracing.enabled
+    assert "\nopentelemetry-proto==" in (ROOT / "requirements/gateway.lock").read_text(), "the image has the extra"
+    source, target, _ = file["services"]["collector"]["volumes"][0].split(":")
+    assert target == "/etc/otelcol/config.yaml", "where the image looks for it"
+    collector = yaml.safe_load((COMPOSE / source).read_text())
+    port = collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"].rpartition(":")[2]
+    assert traced.tracing.endpoint == f"http://collector:{port}"
+    assert set(collector["service"]["pipelines"]) == {"traces", "metrics", "logs"}
+
+
+def test_the_collector_is_of_the_version_that_is_tried() -> None:
+    image = yaml.safe_load((COMPOSE / "traces.yaml").read_text())["services"]["collector"]["image"]
+    version = image.rpartition(":")[2]
+    assert f"go.opentelemetry.io/collector/otelcol v{version}\n" in (ROOT / "tests/otelcol/go.mod").read_text()
+
+
 async def test_a_gateway_tells_systemd_that_it_serves_reloads_and_stops(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
