@@ -20,10 +20,12 @@ RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "reference" / "benchmarks.md"
 NOISY = 0.05
 OURS = "mcppool"
+COMPILED = "compiled"
 OVERVIEW = (
     "scene", "CPU µs/call: nginx", "naive", "mcppool",
     "naive ÷ mcppool", "aim", "÷ own, beside another scene", "aim", "calls/s ÷ nginx",
 )  # fmt: skip
+OVERVIEW_COMPILED = ("compiled", "mcppool ÷ compiled")
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,12 @@ class Report:
 
     def overview(self) -> str:
         """One row for each scene: CPU time per call, and the ratios that are promised, beside the promise."""
-        rows = [self.overview_row(each) for each in self.measured if OURS in each.rounds]
-        return table(OVERVIEW, rows) if rows else ""
+        measured = [each for each in self.measured if OURS in each.rounds]
+        rows = [self.overview_row(each) for each in measured]
+        if not any(COMPILED in each.rounds for each in measured):
+            return table(OVERVIEW, rows) if rows else ""
+        rows = [row + compiled_cells(each.rounds) for row, each in zip(rows, measured, strict=True)]
+        return table(OVERVIEW + OVERVIEW_COMPILED, rows)
 
     def overview_row(self, measured: Measured) -> list[str]:
         scene, rounds = measured.scene, measured.rounds
@@ -116,6 +122,16 @@ def ratio(measured: Measured, name: str, peer: str) -> list[float] | None:
         return None
     found = ratios(measured.rounds[name], measured.rounds[peer], "rate")
     return [median(found), min(found), max(found)]
+
+
+def compiled_cells(rounds: Mapping[str, Sequence[Round]]) -> list[str]:
+    """CPU time per call of the compiled build, and how many times as much the other one uses."""
+    if COMPILED not in rounds:
+        return ["", ""]
+    return [
+        f"{middle(rounds[COMPILED], 'cpu') * 1e6:.1f}",
+        f"{median(ratios(rounds[OURS], rounds[COMPILED], 'cpu')):.2f}",
+    ]
 
 
 def cpu_ratio(measured: Measured, name: str) -> float | None:

@@ -21,6 +21,7 @@ from bench import machine
 from bench.processes import Failed, Process, free_port
 
 HERE = Path(__file__).parent
+COMPILED = HERE.parent / ".cache" / "compiled-venv" / "bin" / "mcppool"
 START_SECONDS = 60.0
 POLL_SECONDS = 0.01
 ENDPOINTS = 3
@@ -147,7 +148,19 @@ def mcppool(
     return started(target, f"{target.admin}/readyz")
 
 
-TARGETS: dict[str, Callable[[Bench], Target]] = {"direct": direct, "nginx": nginx, "naive": naive, "mcppool": mcppool}
+def compiled(bench: Bench) -> Target:
+    """Our gateway of the compiled wheel, as `make compiled` installs it."""
+    return mcppool(bench, "compiled", command=[str(COMPILED)])
+
+
+TARGETS: dict[str, Callable[[Bench], Target]] = {
+    "direct": direct, "nginx": nginx, "naive": naive, "mcppool": mcppool, "compiled": compiled,
+}  # fmt: skip
+
+
+def present() -> list[str]:
+    """Names of the targets that can be measured here: the compiled build is one only if somebody has built it."""
+    return [name for name in TARGETS if name != "compiled" or COMPILED.exists()]
 
 
 def started(target: Target, ready_url: str | None = None) -> Target:

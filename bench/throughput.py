@@ -85,7 +85,12 @@ def main() -> int:
     parser = command.parser(__doc__)
     command.add_rounds(parser, 5)
     names, kinds = list(targets.TARGETS), [scene.name for scene in SCENES]
-    parser.add_argument("--targets", type=report.choices(names), default=names, help=f"some of {','.join(names)}")
+    parser.add_argument(
+        "--targets",
+        type=report.choices(names),
+        default=targets.present(),
+        help=f"some of {','.join(names)} (default: all; `make compiled` builds the last)",
+    )
     parser.add_argument(
         "--scenes",
         type=report.choices(kinds),

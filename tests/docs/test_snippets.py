@@ -42,6 +42,7 @@ SPEC: dict[str, Any] = {
 
 ELSEWHERE = {
     "make": "`.ci/run` runs the targets; tests/integration/test_example.py runs the program of `make run`",
+    "MCPPOOL_COMPILED=1": "it compiles for minutes; make test-compiled builds and installs that wheel",
     "kubectl": "make e2e runs the commands of docs/tutorials/kubernetes.md in a cluster; the README's are copies",
     "mcppool-operator": "it needs a cluster; tests/kube runs it beside a real API server",
     "helm": "make e2e, as above",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mcppool.built import BUILD
 from mcppool.cli import (
     adapter,
     advise,
@@ -40,7 +41,7 @@ def command_parser() -> Parser:
             "mcppool status",
         ),
     )
-    parser.add_argument("--version", action="version", version=f"mcppool {__version__}")
+    parser.add_argument("--version", action="version", version=f"mcppool {__version__} ({BUILD})")
     parser.set_defaults(run=parser.help)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     for module in COMMANDS:

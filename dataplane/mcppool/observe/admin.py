@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 import mcppool
 from mcppool.advise.rules import advice_body
+from mcppool.built import BUILD
 from mcppool.observe import exposition
 from mcppool.observe.admin_access import AdminAccess, is_stranger
 from mcppool.observe.logs import get_logger
@@ -124,7 +125,7 @@ class AdminServer:
         return _json(body, 503 if body["overall"] == "unhealthy" else 200)
 
     async def _configz(self, request: web.Request) -> web.Response:
-        body = {**await self._pages.config(), "version": mcppool.__version__}
+        body = {**await self._pages.config(), "version": mcppool.__version__, "build": BUILD}
         if request.query.get("settings") != "none":  # the operator asks for the rest alone, which is always small
             body |= await self._pages.settings()
         return _json(body)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import mcppool
+from mcppool.built import BUILD
 from mcppool.observe.views import (
     ComponentHealth,
     ConfigChangeView,
@@ -37,6 +38,7 @@ def status_body(
     """Everything that the status page shows. Times are RFC 3339, durations seconds, shares and scores 0 to 1."""
     return {
         "version": mcppool.__version__,
+        "build": BUILD,
         "at": rfc3339(datetime.now(UTC)),
         "startedAt": rfc3339(started),
         "zone": zone,

@@ -130,7 +130,7 @@ class MemoryBudget:
         """Apply another limit. At least `MIN_ROOM` is left beyond `base`, so that some work is always possible."""
         self.limit = limit
         self.base = base
-        self.room: float = float("inf") if limit is None else max(limit - base, MIN_ROOM)
+        self.room = float("inf") if limit is None else float(max(limit - base, MIN_ROOM))
         self.watch(self.resident)
 
     def account(self, name: AccountName) -> MemoryAccount:
@@ -148,7 +148,7 @@ class MemoryBudget:
             self.stuck = False
             self.open_room = self.room
         else:
-            self.open_room = MIN_ROOM if self.stuck else 0
+            self.open_room = float(MIN_ROOM) if self.stuck else 0.0
 
     def may_be_stuck(self) -> bool:
         """Whether the resident size exceeds the limit although almost nothing is charged."""

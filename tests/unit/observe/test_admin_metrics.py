@@ -11,6 +11,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 import mcppool
+from mcppool.built import BUILD
 from mcppool.observe.views import (
     EndpointView,
     PoolView,
@@ -87,7 +88,7 @@ async def test_pool_listener_and_configuration_are_seen(admin: Admin) -> None:
     assert await admin.value("mcppool_config_info", hash="sha256:ab") == 1
     assert await admin.value("mcppool_config_generation") == 7
     assert await admin.value("mcppool_config_loaded_timestamp_seconds") == LOADED.timestamp()
-    build = {"version": mcppool.__version__, "python": platform.python_version()}
+    build = {"version": mcppool.__version__, "python": platform.python_version(), "build": BUILD}
     assert await admin.value("mcppool_build_info", **build) == 1
     assert (await admin.value("process_resident_memory_bytes") or 0) > 1e6
 

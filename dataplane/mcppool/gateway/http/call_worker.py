@@ -48,11 +48,12 @@ class CallWorker(Generic[C]):
         else:
             self.task = self._loop.create_task(self._work(request))
 
-    async def _work(self, request: HttpRequest) -> None:
+    async def _work(self, request: HttpRequest | None) -> None:
         """Serve call after call, until the connection closes."""
         connection = self._connection
         response = connection.response
         while True:
+            assert request is not None
             try:
                 await self._handler(request, connection)
             except Exception as error:  # a defect of the gateway must not end the connection's other calls
@@ -70,7 +71,7 @@ class CallWorker(Generic[C]):
                 raise
             if request.held is not None:
                 request.held.release()
-            del request  # while the connection is idle, nothing of its last call stays in memory
+            request = None  # while the connection is idle, nothing of its last call stays in memory
             self._next = self._loop.create_future()
             connection.call_ended()
             if connection.state is CLOSED:

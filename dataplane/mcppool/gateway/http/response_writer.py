@@ -22,14 +22,9 @@ _JSON_TYPE: Final = b"content-type: " + JSON
 _EVENT_TYPE: Final = b"content-type: " + EVENT_STREAM
 
 
-class StatusLines(dict[int, bytes]):
-    """Status lines by status. A status without a phrase, which a server may send, gets an empty one."""
-
-    def __missing__(self, status: int) -> bytes:
-        return b"HTTP/1.1 %d \r\n" % status
-
-
-STATUS_LINES: Final = StatusLines((s.value, f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode()) for s in HTTPStatus)
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+STATUS_LINES: Final = tuple(f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode() for status in range(1000))
+"""Status lines by status: a server may also send one that has no phrase."""
 
 
 class ResponseState(Enum):

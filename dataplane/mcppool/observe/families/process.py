@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 import mcppool
 from mcppool import supervision
+from mcppool.built import BUILD
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.views import ConfigView
 from mcppool.policy.memory_budget import MemoryBudget
@@ -91,9 +92,11 @@ def configuration_families(config: ConfigView) -> Iterator[Metric]:
 
 
 def build_family() -> Metric:
-    """The versions of mcppool and Python."""
+    """The versions of mcppool and Python, and the build."""
     build = GaugeMetricFamily(
-        "mcppool_build_info", "Always 1; the versions of mcppool and Python.", labels=["version", "python"]
+        "mcppool_build_info",
+        "Always 1; the versions of mcppool and Python, and whether the modules of a call are compiled.",
+        labels=["version", "python", "build"],
     )
-    build.add_metric([mcppool.__version__, platform.python_version()], 1)
+    build.add_metric([mcppool.__version__, platform.python_version(), BUILD], 1)
     return build

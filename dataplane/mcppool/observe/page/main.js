@@ -80,7 +80,7 @@ function show(feed) {
   updateChildren($("main"), [verdict(feed), ...(sections.length ? sections : [nothing()]), gateways(feed), advice(), configuration(feed.config), components(feed.health)].filter(Boolean));
   update($("overall"), make("p", { id: "overall", class: `state ${TONES[overall]}` }, overall));
   update($("fresh"), make("p", { id: "fresh" }, "Updated ", clock(feed.at)));
-  update($("about"), make("p", { id: "about" }, `mcppool ${feed.version}, up since ${new Date(feed.startedAt).toLocaleString("en-GB")}`, feed.zone ? `, in zone ${feed.zone}` : ""));
+  update($("about"), make("p", { id: "about" }, `mcppool ${feed.version} (${feed.build}), up since ${new Date(feed.startedAt).toLocaleString("en-GB")}`, feed.zone ? `, in zone ${feed.zone}` : ""));
   document.title = `${overall} · mcppool`;
   announce(feed);
   const first = last == null;
