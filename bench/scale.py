@@ -17,7 +17,7 @@ import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -27,8 +27,11 @@ from bench.measure import Round, measure
 from bench.scenes import KIB, MIB, Scene, named
 from bench.targets import Bench, Target
 
-SETTLING = 15.0
-"""Seconds in which a gateway with many endpoints checks them all, and opens the connections of its floor."""
+SETTLING = 40.0
+"""Seconds in which a gateway with many endpoints checks them all, opens the connections of its floor, and ends their
+slow start."""
+RESTING = 10.0
+"""Seconds for which CPU time without calls is measured."""
 
 SETTLED = 1.0
 """Seconds without growth after which memory counts as settled, ..."""
@@ -82,7 +85,7 @@ def in_turns(
     return found
 
 
-def cpu_finding(what: str, rounds: Sequence[Sequence[Round]], most: float, peer: str) -> Finding:
+def cpu_finding(what: str, rounds: Sequence[Sequence[Round]], most: float | None, peer: str) -> Finding:
     ours, theirs = rounds
     ratio = median(report.ratios(ours, theirs, "cpu"))
     costs = [report.middle(rounds, "cpu") * 1e6 for rounds in (ours, theirs)]
@@ -106,30 +109,41 @@ async def large(bench: Bench, options: argparse.Namespace) -> list[Finding]:
 
 @part("endpoints")
 async def endpoints(bench: Bench, options: argparse.Namespace) -> list[Finding]:
-    """CPU time per call with many endpoints beside three, and of the gateway without calls."""
+    """CPU time per call with many endpoints beside three, without the time that the gateway takes at rest; that time;
+    and the same ratio of nginx: more sockets and objects than the caches of the processor hold cost every proxy."""
     many = targets.mcppool(bench, "many", endpoints=bench.upstreams)
     few = targets.mcppool(bench, "few")
     await asyncio.sleep(SETTLING)
-    idle = {}
-    for target in (many, few):
-        assert target.process is not None
-        began = target.process.cpu_seconds()
-        await asyncio.sleep(5)
-        idle[target.name] = (target.process.cpu_seconds() - began) / 5
-    rounds = in_turns(bench, options, [(many, PLAIN, None), (few, PLAIN, None)])
+    idle = [await cpu_at_rest(target) for target in (many, few)]
     count = len(bench.upstreams)
+    peer = f"{targets.ENDPOINTS} endpoints"
+    rounds = in_turns(bench, options, [(many, PLAIN, None), (few, PLAIN, None)])
     found = [
-        cpu_finding(f"CPU per call with {count:,} endpoints", rounds, most=1.05, peer=f"{targets.ENDPOINTS} endpoints"),
-        Finding(
-            f"CPU without calls, {count:,} endpoints",
-            idle["many"] * 100,
-            "% of a core",
-            None,
-            f"{idle['few']:.1%} with {targets.ENDPOINTS}",
-        ),
+        cpu_finding(f"CPU per call with {count:,} endpoints", without_rest(rounds, idle), most=1.05, peer=peer),
+        Finding(f"CPU without calls, {count:,} endpoints", idle[0] * 100, "% of a core", 3.0, f"{idle[1]:.1%} with 3"),
     ]
     stop(many, few)
+    proxies = [targets.nginx(bench, upstreams) for upstreams in (bench.upstreams, bench.upstreams[: targets.ENDPOINTS])]
+    rounds = in_turns(bench, options, [(proxy, PLAIN, None) for proxy in proxies])
+    found.append(cpu_finding(f"CPU per call of nginx with {count:,} endpoints", rounds, most=None, peer=peer))
+    stop(*proxies)
     return found
+
+
+async def cpu_at_rest(target: Target) -> float:
+    """Return the CPU seconds per second that a target takes without calls."""
+    assert target.process is not None
+    began = target.process.cpu_seconds()
+    await asyncio.sleep(RESTING)
+    return (target.process.cpu_seconds() - began) / RESTING
+
+
+def without_rest(rounds: Sequence[Sequence[Round]], idle: Sequence[float]) -> list[list[Round]]:
+    """Return the rounds of each target without its CPU time at rest: a call costs a share of that which depends on the
+    rate of calls only."""
+    return [
+        [replace(one, cpu=one.cpu - rest / one.rate) for one in each] for each, rest in zip(rounds, idle, strict=True)
+    ]
 
 
 # --- memory ---------------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def naive(bench: Bench) -> Target:
 
 
 NGINX = """
-{user} daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log stderr error;
+{user} daemon off; worker_processes 1; pid {directory}/nginx-{port}.pid; error_log stderr error;
 events {{ worker_connections 4096; }}
 http {{
   access_log off; client_max_body_size 4m; keepalive_requests 1000000000;
@@ -103,11 +103,12 @@ http {{
 """
 
 
-def nginx(bench: Bench) -> Target:
+def nginx(bench: Bench, upstreams: Sequence[str] = ()) -> Target:
+    """nginx in front of these upstreams; default, three."""
     port = free_port()
     user = "user root;" if os.geteuid() == 0 else ""  # the worker must be able to use the directory
-    servers = " ".join(f"server {url.split('/')[2]};" for url in bench.upstreams[:ENDPOINTS])
-    file = bench.directory / "nginx.conf"
+    servers = " ".join(f"server {url.split('/')[2]};" for url in upstreams or bench.upstreams[:ENDPOINTS])
+    file = bench.directory / f"nginx-{port}.conf"
     file.write_text(NGINX.format(user=user, directory=bench.directory, servers=servers, port=port))
     argv = [machine.tool("nginx"), "-e", "stderr", "-c", str(file)]
     return started(Target("nginx", f"http://127.0.0.1:{port}/mcp", bench.run("nginx", argv, bench.target_core)))

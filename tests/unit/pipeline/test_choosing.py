@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -17,7 +18,7 @@ from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.retries import OTHER, Retries
 from mcppool.policy.endpoint_health import EndpointState
 from mcppool.spec import PoolSpec, loads_toml
-from mcppool.upstream.catalog import ToolInfo
+from mcppool.upstream.catalog import EndpointCatalog, ToolInfo
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import BadAnswer, ConnectFailed, NoEndpoint, ServerFault, ServerRefused
 from mcppool.wire.era import Era
@@ -207,10 +208,40 @@ async def test_no_rest_is_longer_than_the_longest_ejection_and_a_new_process_has
     assert asked(pool) == {"a", "b"}
 
 
+async def test_a_check_makes_the_catalog_of_the_pool_anew_only_if_that_of_the_endpoint_is_another() -> None:
+    pool = pool_of("", at("a"), at("b"))
+    a, b = pool.endpoints.values()
+    renewed: list[None] = []
+    pool.membership.on_catalog = lambda: renewed.append(None)
+
+    def renewals(endpoint: Endpoint, catalog: EndpointCatalog | None) -> int:
+        """How often two checks with this catalog make that of the pool anew."""
+        before = len(renewed)
+        endpoint.catalog = catalog
+        pool.membership._checked(endpoint)
+        pool.membership._checked(endpoint)
+        return len(renewed) - before
+
+    assert renewals(a, None) == 0
+    assert renewals(a, EndpointCatalog(True)) == renewals(b, EndpointCatalog(True)) == 1
+    assert renewals(a, EndpointCatalog(True, b"{}")) == 1
+
+
+async def test_a_sweep_looks_at_idle_connections_of_an_endpoint_without_calls_when_they_may_be_stale() -> None:
+    pool = pool_of("", at("a"))
+    (a,) = pool.endpoints.values()
+    now = a.connections.stale_from = monotonic()
+    pool.housekeeping.sweep(now - 1)
+    assert a.connections.stale_from == now
+    pool.housekeeping.sweep(now)
+    assert a.connections.stale_from == inf, "there are none"
+
+
 async def test_an_endpoint_removed_on_probation_gets_no_trial() -> None:
     pool = pool_of("", at("a"), at("b"))
     a, _ = pool.endpoints.values()
     a.health.outlier.ejected_until = monotonic() - 1
+    a.health.ejected()
     pool.housekeeping.sweep(monotonic())
     assert list(pool.endpoints.probation) == [a]
     pool.configure(spec("", at("b")))

@@ -21,6 +21,7 @@ from mcppool.upstream.failures import (
 )
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.connection_pool import AGE_JITTER, ConnectionPool
+from mcppool.upstream.http.response import NEVER
 from mcppool.upstream.http.server_habits import SINGLE_USE, SINGLE_USE_FOR
 from mcppool.upstream.http.target import Target
 from tests.unit.upstream.leasing import Clock, Server, settle
@@ -162,6 +163,23 @@ async def test_no_connection_is_used_twice_where_each_ended_after_its_first_answ
     clock.now += SINGLE_USE_FOR
     server.pool.sweep(clock.now)
     assert await server.call() is await server.call(), "it is looked at again from time to time"
+
+
+async def test_idle_connections_close_when_they_are_stale_and_the_pool_tells_when_to_look(clock: Clock) -> None:
+    server = Server(clock, keeps=1e9, min_connections=0, max_connections=2)
+    first, second = await idle_connections(server, clock, 2)
+    clock.now += 1.0
+    await server.call()  # the one that it used is kept longer
+    earlier, later = sorted(connection.stale_at for connection in (first, second))
+    assert clock.now < server.pool.stale_from <= earlier
+    server.pool.sweep(earlier - 0.1)
+    assert (server.pool.idle, server.pool.stale_from) == (2, earlier)
+    server.pool.sweep(earlier)
+    await server.settle()
+    assert (server.pool.idle, server.pool.stale_from) == (1, later)
+    server.pool.sweep(later)
+    await server.settle()
+    assert (server.pool.idle, server.pool.stale_from) == (0, NEVER)
 
 
 async def test_a_restart_is_no_habit_of_a_server(clock: Clock) -> None:

@@ -41,6 +41,17 @@ async def test_a_server_that_closes_after_each_answer_has_a_catalog_too(behaviou
         assert endpoint.available
 
 
+async def test_a_check_that_finds_the_same_tools_keeps_the_same_catalog() -> None:
+    async with FaultServer() as server, probed(server) as (endpoint, _):
+        catalog, checks = endpoint.catalog, endpoint.stats.checks
+        await until(lambda: endpoint.stats.checks >= checks + 3, "three more checks, so two more catalogs")
+        assert endpoint.catalog is catalog
+        server.tools = server.tools[:1]
+        await until(lambda: endpoint.catalog is not catalog, "another catalog")
+        assert endpoint.catalog is not None
+        assert set(endpoint.catalog.tools) == {"read"}
+
+
 @pytest.mark.parametrize(
     "version", ["2025\r\nX-Injected: yes", "é", "\U0001f600", "9" * 5000, "", ["2025-11-25"], None]
 )

@@ -38,6 +38,7 @@ SCORE_EVERY = 1.0  # seconds between two looks at all health scores, which chang
 WARN_AFTER = 3.0  # seconds in which a server may answer before a warning that none has
 WARN_EVERY = 60.0
 READ_HEADERS = 2.0  # seconds between two looks at files with header values
+AVAILABLE = EndpointState.AVAILABLE
 HANGING = (EndpointState.HUNG, EndpointState.STUCK)
 
 log = get_logger("pool")
@@ -88,12 +89,8 @@ class Housekeeping:
 
     def sweep(self, now: float) -> None:
         """Handle everything that is due."""
-        for endpoint in (*self.endpoints.values(), *self.endpoints.leaving):
-            endpoint.connections.sweep(now)
         self.usual.sweep(now)
-        changed = [self._watch(endpoint, now) for endpoint in self.endpoints.values()]
-        if any(changed):
-            self.renew_candidates()  # a new tuple, for which strategies prepare anew what depends on weights
+        self._sweep_endpoints(now)
         self.rests.sweep(now)
         self.trials.sweep(now)
         self.limited_log.sweep()
@@ -115,6 +112,20 @@ class Housekeeping:
             pinned = self.settings.pinned_tools
             if pinned is not None and pinned.read_again():
                 self.renew_catalog()
+
+    def _sweep_endpoints(self, now: float) -> None:
+        """Handle the endpoints, ten times a second: so one without calls, streams and news costs a few comparisons."""
+        for endpoint in self.endpoints.leaving:
+            endpoint.connections.sweep(now)
+        changed = False
+        for endpoint in self.endpoints.values():
+            connections, health, active = endpoint.connections, endpoint.health, endpoint.active
+            if active or connections.streams or now >= connections.stale_from:
+                connections.sweep(now)
+            if active or health.state is not AVAILABLE or health.available_since is not None or endpoint.breakers:
+                changed = self._watch(endpoint, now) or changed
+        if changed:
+            self.renew_candidates()  # a new tuple, for which strategies prepare anew what depends on weights
 
     def _miss_servers(self, now: float) -> None:
         """Warn if no server of the pool has ever answered: some seconds after its start, and each minute from then

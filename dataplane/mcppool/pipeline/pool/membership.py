@@ -26,6 +26,7 @@ from mcppool.pipeline.settings import Settings
 from mcppool.pipeline.shared_checks import SharedChecks
 from mcppool.policy.retry_after import RetryAfterTable
 from mcppool.spec import EndpointSpec
+from mcppool.upstream.catalog import EndpointCatalog
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.http.tls import UpstreamTls
 from mcppool.upstream.probing.prober import Prober
@@ -37,7 +38,7 @@ log = get_logger("pool")
 class Membership:
     """Adds, checks and removes the endpoints of one pool.
 
-    `on_availability` is called when an endpoint's availability has changed, `on_catalog` when one was checked. `local`
+    `on_availability` is called when an endpoint's availability has changed, `on_catalog` when its catalog has. `local`
     starts the programs that are the endpoints, if they are programs. `probed` is set once each endpoint was checked, or
     one has answered.
     """
@@ -60,6 +61,7 @@ class Membership:
     tls: UpstreamTls = field(init=False)
     probed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop, init=False)
+    _catalogs: dict[Endpoint, EndpointCatalog] = field(default_factory=dict, init=False)
     _unprobed: set[Endpoint] = field(default_factory=set, init=False)
     _started: bool = field(default=False, init=False)
 
@@ -126,6 +128,7 @@ class Membership:
         self.rests.forget(endpoint)
         self.endpoints.leaving[endpoint] = monotonic() + self.settings.spec.timeouts.drain
         self._unprobed.discard(endpoint)
+        self._catalogs.pop(endpoint, None)
         prober = self.probers.pop(endpoint, None)
         if prober is not None:
             self.background.close(prober.stop())
@@ -144,7 +147,10 @@ class Membership:
 
     def _checked(self, endpoint: Endpoint) -> None:
         self._unprobed.discard(endpoint)
-        self.on_catalog()
+        catalog = endpoint.catalog
+        if catalog is not None and catalog is not self._catalogs.get(endpoint):
+            self._catalogs[endpoint] = catalog
+            self.on_catalog()  # O(n): with a thousand endpoints a check should not cost that
         self.settle()
 
     def _changed(self, endpoint: Endpoint, why: str) -> None:

@@ -45,6 +45,8 @@ class ConnectionPool:
     ) -> None:
         self.leased: set[Connection] = set()
         self.streams: set[Connection] = set()
+        self.stale_from = NEVER
+        """Lower bound on the time at which an idle connection is stale."""
         self._idle: list[Connection] = []
         self._waiters = WaitingCalls()
         self._habits = ServerHabits()
@@ -191,6 +193,8 @@ class ConnectionPool:
         now = connection.last_used = monotonic()
         habits = self._habits
         habits.exchanged(connection)
+        if habits.uses_once:
+            habits.sweep(now)
         if self._closed or now >= connection.retire_at or (habits.uses_once and connection.answers):
             self.leased.discard(connection)
             connection.close()
@@ -205,6 +209,8 @@ class ConnectionPool:
             return
         self.leased.discard(connection)
         connection.stale_at = min(connection.retire_at, now + kept_for(connection, self._max_idle))
+        if connection.stale_at < self.stale_from:
+            self.stale_from = connection.stale_at
         self._idle.append(connection)
 
     def connection_closed(self, connection: Connection) -> None:
@@ -230,18 +236,17 @@ class ConnectionPool:
         self._hold_floor()
 
     def sweep(self, now: float) -> None:
-        """Check everything that has a time limit: exchanges, waiters, idle connections. Called a few times a second."""
-        if self.leased or self.streams:  # in a large pool, most endpoints have nothing in flight
-            for connection in [c for c in (*self.leased, *self.streams) if c.deadline <= now]:
-                connection.expire()
+        """Check everything that has a time limit: exchanges, waiters, idle connections. Called a few times a second
+        while there are calls, streams or, by `stale_from`, stale connections."""
+        for connection in [c for c in (*self.leased, *self.streams) if c.deadline <= now]:
+            connection.expire()
         if self._waiters:
             self._waiters.expire(now, self._acquire_timeout)
-        for connection in self._idle:
-            if now >= connection.stale_at:  # then there are seldom others
-                self._close_stale(now)
-                break
-        if self._habits.uses_once:
-            self._habits.sweep(now)
+        if now >= self.stale_from:
+            stale = [c for c in self._idle if now >= c.stale_at]
+            self.stale_from = min((c.stale_at for c in self._idle if now < c.stale_at), default=NEVER)
+            for connection in stale:
+                connection.close()
 
     def waiting_since(self) -> float:
         """When the oldest call here that still waits for an answer or a connection began to wait; infinity if none
@@ -303,10 +308,6 @@ class ConnectionPool:
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _close_stale(self, now: float) -> None:
-        for connection in [c for c in self._idle if now >= c.stale_at]:
-            connection.close()
-
     def _shrink(self) -> None:
         """Remove connections above `max_connections`: dials at once, the others when they are free."""
         excess = max(0, self.size - self._spec.max_connections)
@@ -315,7 +316,7 @@ class ConnectionPool:
             task.cancel()
         oldest_first = sorted(self.leased, key=lambda connection: connection.opened)
         for connection in [*self._idle, *oldest_first][: excess - len(dials)]:
-            connection.retire_at = connection.stale_at = 0.0
+            connection.retire_at = connection.stale_at = self.stale_from = 0.0
 
     def _unused(self, now: float) -> Connection | None:
         """An idle connection that has carried no call yet. If there is none, there is room to open one."""

@@ -53,9 +53,10 @@ async def read_tools(probe: Probe, session: LegacySession | None, known: Mapping
 async def read_catalog(
     probe: Probe, session: LegacySession | None, discover: bytes | None, last: EndpointCatalog | None
 ) -> EndpointCatalog:
-    """Read the catalog of the endpoint, on `session` from a legacy server; `last` is that of the last time. Raises
-    AttemptFailed or ProbeFailed."""
+    """Read the catalog of the endpoint, on `session` from a legacy server; `last` is that of the last time, which is
+    returned if the new one is equal. Raises AttemptFailed or ProbeFailed."""
     known = last.tools if last is not None else {}
     tools = await read_tools(probe, session, known)
     offer = hash(frozenset((tool.name, tool.digest) for tool in tools.values()))
-    return EndpointCatalog(session is None, discover, tools, offer)
+    found = EndpointCatalog(session is None, discover, tools, offer)
+    return last if last is not None and found == last else found
