@@ -74,6 +74,7 @@ def merged_status(pages: Bodies) -> Body:
     first = pages[0]
     return {
         "version": first["version"],
+        "build": first["build"],
         "at": max(page["at"] for page in pages),
         "startedAt": min(page["startedAt"] for page in pages),
         "zone": first["zone"],

@@ -10,6 +10,7 @@ from typing import Any, Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 import mcppool
+from mcppool.built import BUILD
 from mcppool.observe.history.history import History
 from mcppool.observe.status_json import Body, config_body, health_body, health_times, rfc3339
 from mcppool.observe.views import ComponentHealth, ConfigView, Status
@@ -97,6 +98,7 @@ class AllPages:
             return {**merged_status(pages), **own}
         return {
             "version": mcppool.__version__,
+            "build": BUILD,
             "at": rfc3339(datetime.now(UTC)),
             "startedAt": rfc3339(self._supervisor.started_at),
             "zone": None,

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 import mcppool
+from mcppool.built import BUILD
 from mcppool.observe.admin import AdminServer
 from mcppool.observe.history.slots import POOL_WIDTH, GatewaySlot, PoolSlot
 from mcppool.observe.pages import OwnPages
@@ -61,6 +62,7 @@ async def test_the_configuration_in_force_and_the_refused_one_are_shown(admin: A
             "keyIds": ["20260102-ab"],
             "rejected": None,
             "version": mcppool.__version__,
+            "build": BUILD,
         },
     )
     refused = RejectedConfig(("pools.toml:7: wrong",), LOADED)
