@@ -1013,13 +1013,15 @@ class TracingSection(TypedDict, total=False):
     """Make spans and send them. Needs the extra `otel`. Default: False."""
 
     endpoint: str
-    """URL of the collector; `/v1/traces` and `/v1/metrics` are added. Default: the environment variable
-    `OTEL_EXPORTER_OTLP_ENDPOINT`, else `http://localhost:4318`. A URL such as https://collector.example.com:4318,
-    without query.
+    """URL of the collector. Over HTTP `/v1/traces` and `/v1/metrics` are added. Default: the environment variable
+    `OTEL_EXPORTER_OTLP_ENDPOINT`, else `http://localhost:4318`, or port 4317 for gRPC. A URL such as
+    https://collector.example.com:4318, without query.
     """
 
-    protocol: Literal["http/protobuf"]
-    """Protocol of the collector. Default: http/protobuf."""
+    protocol: Literal["http/protobuf", "grpc"]
+    """Protocol of the collector. `grpc` needs the extra `otel-grpc`; collectors listen for it on port 4317. Default:
+    http/protobuf.
+    """
 
     sample_ratio: str
     """Share of the calls to trace, of those whose client has not decided. Default: the environment variables

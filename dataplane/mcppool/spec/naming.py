@@ -13,7 +13,9 @@ from typing import Final
 _ACRONYMS: Final = {
     "api": "API",
     "cpu": "CPU",
+    "grpc": "GRPC",
     "http": "HTTP",
+    "http/protobuf": "HTTPProtobuf",
     "https": "HTTPS",
     "ip": "IP",
     "jwks": "JWKS",

@@ -153,6 +153,7 @@ def test_a_missing_file_is_reported_with_its_key_and_line(
     [
         ('cache = {type = "redis", redis_url = "redis://r"}', "redis", "redis"),
         ('audit = {type = "otlp", otlp = {url = "http://c"}}', "opentelemetry", "otel"),
+        ('tracing = {enabled = true, protocol = "grpc"}', "grpc", "otel-grpc"),
     ],
 )
 def test_a_missing_extra_is_reported_with_the_command_that_installs_it(

@@ -8,14 +8,15 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from typing import Final, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from mcppool.policy.trace_context import Sampler
 from mcppool.spec.sections.tracing import TracingSpec
 from mcppool.version import __version__
 
-DEFAULT_ENDPOINT: Final = "http://localhost:4318"
+DEFAULT_ENDPOINTS: Final = {"http/protobuf": "http://localhost:4318", "grpc": "http://localhost:4317"}
+"""By protocol."""
 
 _SAMPLERS: Final = {
     "always_on": (1.0, False),
@@ -52,6 +53,9 @@ def tracing_settings(spec: TracingSpec, environment: Mapping[str, str]) -> Traci
     disabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     traces = None if disabled else _url(spec, environment, "traces")
     metrics = None if disabled or not spec.metrics else _url(spec, environment, "metrics")
+    if spec.protocol == "grpc":
+        with_path = {url for url in (traces, metrics) if url is not None and urlsplit(url).path not in ("", "/")}
+        doubts += [f"the path of {url} has no effect with tracing.protocol = grpc" for url in sorted(with_path)]
     sampler = _sampler(spec, environment, doubts)
     if traces is None:
         sampler = Sampler(0.0, parent_based=False)
@@ -62,11 +66,13 @@ def tracing_settings(spec: TracingSpec, environment: Mapping[str, str]) -> Traci
 def _url(spec: TracingSpec, environment: Mapping[str, str], signal: str) -> str | None:
     if environment.get(f"OTEL_{signal.upper()}_EXPORTER", "otlp") == "none":
         return None
-    if spec.endpoint is not None:
-        return f"{spec.endpoint.rstrip('/')}/v1/{signal}"
-    if own := environment.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"):
+    own = environment.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
+    base = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or DEFAULT_ENDPOINTS[spec.protocol]
+    if spec.protocol == "grpc":
+        return spec.endpoint or own or base  # gRPC has paths of its own
+    if spec.endpoint is None and own:
         return own
-    return f"{(environment.get('OTEL_EXPORTER_OTLP_ENDPOINT') or DEFAULT_ENDPOINT).rstrip('/')}/v1/{signal}"
+    return f"{(spec.endpoint or base).rstrip('/')}/v1/{signal}"
 
 
 def _sampler(spec: TracingSpec, environment: Mapping[str, str], doubts: list[str]) -> Sampler:

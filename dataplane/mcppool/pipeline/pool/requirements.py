@@ -104,6 +104,9 @@ def _collectors(pool: PoolSpec) -> Iterator[Problem]:
         yield from _collector("audit.type", "otlp", "audit.otlp", pool.audit.otlp)
     if pool.tracing.enabled:
         yield from _collector("tracing.enabled", True, "tracing", pool.tracing)
+        if pool.tracing.protocol == "grpc" and not _is_installed("grpc"):
+            why = "needs the extra `otel-grpc`: pip install 'mcp-server-pool[otel-grpc]'"
+            yield Problem("tracing.protocol", why, "grpc")
 
 
 def _collector(key: str, value: object, section: str, access: CollectorAccess) -> Iterator[Problem]:

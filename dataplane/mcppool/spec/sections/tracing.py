@@ -23,10 +23,14 @@ class TracingSpec(CollectorAccess):
     enabled: Flag = Field(False, description="Make spans and send them. Needs the extra `otel`.")
     endpoint: CollectorUrl | None = Field(
         None,
-        description="URL of the collector; `/v1/traces` and `/v1/metrics` are added. Default: the environment variable "
-        "`OTEL_EXPORTER_OTLP_ENDPOINT`, else `http://localhost:4318`.",
+        description="URL of the collector. Over HTTP `/v1/traces` and `/v1/metrics` are added. Default: the "
+        "environment variable `OTEL_EXPORTER_OTLP_ENDPOINT`, else `http://localhost:4318`, or port 4317 for gRPC.",
     )
-    protocol: Literal["http/protobuf"] = Field("http/protobuf", description="Protocol of the collector.")
+    protocol: Literal["http/protobuf", "grpc"] = Field(
+        "http/protobuf",
+        description="Protocol of the collector. `grpc` needs the extra `otel-grpc`; collectors listen for it on port "
+        "4317.",
+    )
     sample_ratio: Ratio | None = Field(
         None,
         description="Share of the calls to trace, of those whose client has not decided. Default: the environment "

@@ -99,3 +99,23 @@ def test_what_is_switched_off_is_not_sent() -> None:
     assert not no_traces.sampler.samples(None)
     assert tracing_settings(ON, {"OTEL_METRICS_EXPORTER": "none"}).metrics_url is None
     assert tracing_settings(TracingSpec(enabled=True, metrics=False), {}).metrics_url is None
+
+
+def test_over_grpc_a_collector_has_no_paths_and_another_default_port() -> None:
+    spec = TracingSpec(enabled=True, protocol="grpc")
+    found = tracing_settings(spec, {})
+    assert (found.traces_url, found.metrics_url, found.doubts) == (
+        "http://localhost:4317", "http://localhost:4317", (),
+    )  # fmt: skip
+    found = tracing_settings(
+        spec,
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317/",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://traces:1/v1/traces",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        },
+    )
+    assert (found.traces_url, found.metrics_url) == ("http://traces:1/v1/traces", "http://collector:4317/")
+    assert found.doubts == ("the path of http://traces:1/v1/traces has no effect with tracing.protocol = grpc",)
+    found = tracing_settings(TracingSpec(enabled=True, protocol="grpc", endpoint="https://a.example.com"), {})
+    assert found.traces_url == found.metrics_url == "https://a.example.com"
