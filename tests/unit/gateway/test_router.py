@@ -14,9 +14,14 @@ from mcppool.gateway.allowed_hosts import AllowedHosts
 from mcppool.gateway.http import read_scheduler
 from mcppool.gateway.http.client_caps import UNLIMITED
 from mcppool.gateway.router import Router
-from mcppool.observe.metrics import GatewayMetrics
+from mcppool.observe.limited_log import LimitedLog
+from mcppool.observe.logs import get_logger
+from mcppool.observe.metrics import GatewayMetrics, PoolMetrics
+from mcppool.observe.recent_events import RecentEvents
+from mcppool.pipeline.access_log import AccessLog
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.outcome import Outcome
+from mcppool.policy.call_record import CallRecord
 from mcppool.policy.memory_budget import MemoryBudget
 from tests.servers import modern_call, modern_request
 from tests.unit.gateway.http.driving import Wire
@@ -54,7 +59,7 @@ def pool_of(name: str, forward: tuple[str, ...]) -> Any:
 
     spec = SimpleNamespace(timeouts=SimpleNamespace(keep_alive=15.0))
     settings = SimpleNamespace(forwarded=frozenset(forward))
-    log = SimpleNamespace(tell=lambda *about: None)
+    log = AccessLog(name, PoolMetrics(name), CallRecord(), LimitedLog(get_logger("call"), name), RecentEvents())
     access = SimpleNamespace(challenge=None, still_allows=lambda call, principal: True)
     return SimpleNamespace(
         name=name, spec=spec, settings=settings, attendance=None, serve=serve, access=access, access_log=log

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
+from typing import Any
 
 import pytest
 
 from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.hedging import Hedging
 from mcppool.pipeline.outcome import Outcome
+from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.pool.pool import ServerPool
+from mcppool.pipeline.routing.picker import Picker
 from mcppool.policy.hedge_delay import ENOUGH
 from mcppool.spec.sections.retry_policy import HEDGE_BY_LATENCY
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost
 from tests.unit.pipeline.pools import Heard, call_of, planned, pool_of
 from tests.waiting import until
@@ -23,11 +27,26 @@ SOON = 0.001
 NEVER = 60.0
 
 
+class GivenBack:
+    """A picker that notes the endpoints whose attempts are over."""
+
+    def __init__(self, picker: Picker) -> None:
+        self._picker = picker
+        self.over: list[object] = []
+
+    def attempt_over(self, endpoint: Endpoint, plan: Plan) -> None:
+        self.over.append(endpoint)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._picker, name)
+
+
 class Race:
     """A hedged call on two endpoints: the first attempt behaves as `one`, the second as `two`."""
 
     def __init__(self, one: Behaviour, two: Behaviour, *, text: str = "", names: str = "ab") -> None:
         self.pool: ServerPool = pool_of(text, *names)
+        self.picker: Any = self.pool.picker
         self.client = Heard()
         self.behaviours = [one, two]
         self.ran: list[Attempt] = []
@@ -43,7 +62,7 @@ class Race:
     async def play(self, after: float = SOON) -> None:
         pool = self.pool
         async with asyncio.timeout(5):
-            await Hedging(pool.settings, pool.picker, pool.budget, self, pool.feedback, pool.metrics).run(
+            await Hedging(pool.settings, self.picker, pool.budget, self, pool.feedback, pool.metrics).run(
                 self.attempt, after
             )
 
@@ -107,10 +126,9 @@ async def test_each_is_charged_with_its_own_time() -> None:
 
 async def test_a_breakers_trial_that_a_hedge_took_is_given_back() -> None:
     race = Race(answers(b"one", after=asyncio.Event()), answers(b"two"))
-    over: list[object] = []
-    race.pool.picker.attempt_over = lambda endpoint, plan: over.append(endpoint)  # type: ignore[method-assign]
+    race.picker = GivenBack(race.pool.picker)
     await race.play()
-    assert over == [race.ran[1].endpoint]
+    assert race.picker.over == [race.ran[1].endpoint]
 
 
 async def test_the_first_may_still_win() -> None:

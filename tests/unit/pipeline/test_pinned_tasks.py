@@ -11,16 +11,20 @@ import pytest
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.pipeline.routing.pins import PREFIX
+from mcppool.pipeline.sessions.session import Session
 from mcppool.wire.era import Era
 from mcppool.wire.headers import encode_value
 from mcppool.wire.rpc_request import parse_request
 from mcppool.wire.rpc_response import parse_response
-from mcppool.wire.sealing import Key, KeyRing
+from mcppool.wire.sealing import Key, KeyRing, SessionClaims
 from mcppool.wire.versions import META_RELATED_TASK as RELATED
 from tests.unit.pipeline.pools import RING, Heard, call_of, planned, pool_of
 
 B = "http://b/mcp"
 TOOL = call_of("tools/call", name="write", arguments={})
+CLAIMS = SessionClaims(
+    endpoint=B, upstream_session="s", version="2025-11-25", capabilities=None, client=b"{}", issued=0, expires=1 << 40
+)
 ASKED = ("tasks/get", "tasks/update", "tasks/cancel", "tasks/result")
 
 
@@ -210,9 +214,9 @@ async def test_a_task_keeps_its_id_on_every_gateway_and_while_keys_are_rotated()
 
 async def test_a_session_keeps_its_ids() -> None:
     pool = pool_of("", "a", "b")
-    opened = object()
+    opened = Session(CLAIMS)
     body = b'{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"taskId":"t-1"}}'
-    call = Call(parse_request(body), body, b"", Era.LEGACY, monotonic(), session=opened)  # type: ignore[arg-type]
+    call = Call(parse_request(body), body, b"", Era.LEGACY, monotonic(), session=opened)
     plan = planned(call, pool)
     assert (plan.pin, plan.body, plan.refusal) == (None, body, None)
 

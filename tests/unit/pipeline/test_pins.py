@@ -163,7 +163,7 @@ async def test_an_answer_that_cannot_be_taken_apart_is_no_answer(member: str, re
     pool = pool_of("", "a", "b")
     body = b'{"jsonrpc":"2.0","id":1,"result":{%b}}' % result.replace(b"MEMBER", member.encode())
     heard, outcome = Heard(), Outcome()
-    attempt = Attempt(pool, LIST, planned(LIST, pool), pool.endpoints[B], heard, outcome, None, 0.0)
+    attempt = Attempt(pool.attempts.context, LIST, planned(LIST, pool), pool.endpoints[B], heard, outcome, None, 0.0)
     with pytest.raises(BadAnswer):
         accept_answer(attempt, 200, parse_response(body), body)
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 from functools import partial
 from time import monotonic
+from types import SimpleNamespace
 
 import pytest
 
@@ -394,8 +395,11 @@ async def test_one_step_of_stopping_that_fails_skips_no_other(monkeypatch: pytes
     async def broken() -> None:
         raise ValueError("defect")
 
+    async def close(name: str) -> None:
+        abort(name)
+
     for name, endpoint in zip("ab", pool.endpoints.values(), strict=True):
-        monkeypatch.setattr(endpoint.connections, "abort", partial(abort, name))
+        monkeypatch.setattr(endpoint, "connections", SimpleNamespace(aclose=partial(close, name)))
     if pool.caching is not None:
         monkeypatch.setattr(pool.caching, "close", broken)
     monkeypatch.setattr(pool.hub, "close", lambda: abort("listeners"))

@@ -76,7 +76,7 @@ async def relayed(
     failure = ""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(event_relay, "HOLD", hold)
-        patch.setattr(endpoint.connections, "try_lease", lambda *_, **__: line.connection)
+        endpoint.connections._idle.append(line.connection)
         running = asyncio.ensure_future(pool.attempts.exchange.run(attempt))
         while not line.transport.written:
             await asyncio.sleep(0)

@@ -12,6 +12,7 @@ from mcppool.gateway.head_notes import HeadNotes, notes_of
 from mcppool.gateway.http.reader import CREDENTIAL_HEADERS, HttpRequest, RequestLimits, RequestReader
 from mcppool.gateway.http.validation import Malformed
 from mcppool.gateway.http.varied_head import MAX_MODELS
+from tests.attributes import attributes_of
 
 LISTED = frozenset({"x-tenant", "x-b"})
 NAMES = [
@@ -42,7 +43,7 @@ def facts_of(request: HttpRequest) -> dict[str, Any]:
     """All that is known of a request."""
     notes = notes_of(request.head)
     notes.forward_for(LISTED) if notes.listed is not LISTED else None
-    known = {name: getattr(notes, name) for name in HeadNotes.__slots__ if name not in ("agreed", "_lines", "_spot")}
+    known = {name: getattr(notes, name) for name in attributes_of(HeadNotes) - {"agreed", "_lines", "_spot"}}
     parts = request.method, request.target, request.lines, request.body, request.http11, request.keep_alive
     return known | {"request": parts}
 
