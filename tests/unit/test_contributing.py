@@ -43,8 +43,8 @@ def test_every_name_that_a_recipe_gives_is_in_its_file() -> None:
     for name, file in (
         ("STRATEGIES", "dataplane/mcppool/policy/balancing/__init__.py"),
         ("Strategy", "dataplane/mcppool/spec/sections/load_balancer.py"),
-        ("POOL_COUNTERS", "dataplane/mcppool/observe/metrics.py"),
-        ("GATEWAY_COUNTERS", "dataplane/mcppool/observe/metrics.py"),
+        ("POOL_COUNTERS", "dataplane/mcppool/observe/counter_families.py"),
+        ("GATEWAY_COUNTERS", "dataplane/mcppool/observe/counter_families.py"),
         ("CONDITIONS", "operator/mcppool_operator/status.py"),
         ("HOPELESS", "operator/mcppool_operator/status.py"),
         ("_fixed_at_start", "dataplane/mcppool/gateway/gateway.py"),
