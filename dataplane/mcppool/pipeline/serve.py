@@ -94,13 +94,12 @@ class Pipeline:
         if call.verb == b"DELETE":
             self.sessions.end(session)
         if call.request.id is not None:
-            session.streams.calls[call.request.id] = outcome
+            session.streams.begin(call.request.id, outcome)
 
     def _end(self, call: Call, session: Session, outcome: Outcome) -> None:
         """A call of a session is over."""
-        calls, id = session.streams.calls, call.request.id or b""
-        if calls.get(id) is outcome:
-            del calls[id]
+        if call.request.id is not None:
+            session.streams.end(call.request.id, outcome)
         if call.verb == b"DELETE":
             self.sessions.tell_end(session)
 

@@ -38,7 +38,7 @@ _NONCE: Final = 12
 _SECRET: Final = 32
 
 
-class SessionClaims(msgspec.Struct, frozen=True, array_like=True):
+class SessionClaims(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The data that a gateway needs to serve an unknown session."""
 
     endpoint: str

@@ -20,7 +20,7 @@ def test_idle_sessions_give_way_oldest_first_and_never_one_that_is_in_use() -> N
     for n, session in enumerate(sessions):
         table.add(session)
         session.last_used = float(n)
-    sessions[1].streams.open.append(object())  # type: ignore[arg-type]
+    sessions[1].streams.open = (object(),)  # type: ignore[assignment]
     size = sessions[0].size
     assert table.give_way(2 * size, 100.0) == 2 * size
     assert [key[0] for key in table.known()] == ["t1", *(f"t{n}" for n in range(3, 10))]

@@ -27,15 +27,17 @@ _SPACE: Final = 0x20
 
 
 class HeadModel:
-    """A known head, line by line. `credential_headers` are the names whose values belong to credentials."""
+    """A known head, line by line. `credential_headers` are the names whose values belong to credentials.
+
+    The head has its model, so the model gets the head with each call: a cycle of them would stay in memory for a while.
+    """
 
     __slots__ = (
-        "_digits_at", "_first", "_head", "_length_at", "_lines", "_prefixes", "_spots", "credential_headers",
+        "_digits_at", "_first", "_length_at", "_lines", "_prefixes", "_spots", "credential_headers",
     )  # fmt: skip
 
     def __init__(self, head: Head, credential_headers: frozenset[bytes]) -> None:
         before, after = head.key
-        self._head = head
         self.credential_headers = credential_headers
         self._lines = (before + after)[: -len(b"\r\n\r\n")].split(b"\r\n")
         self._length_at = before.count(b"\r\n")
@@ -58,7 +60,7 @@ class HeadModel:
             return True
         return name.startswith(_FIXED_PREFIXES) and not name.startswith(_PARAM_PREFIX)
 
-    def read_again(self, head: bytes) -> tuple[Head, int] | None:
+    def read_again(self, known: Head, head: bytes) -> tuple[Head, int] | None:
         """The result of `read` for a head that differs in the same lines as the one before, or in fewer."""
         at = len(self._first)
         if not at or not head.startswith(self._first):
@@ -79,7 +81,7 @@ class HeadModel:
             else:
                 return None
             at = end + len(segment)
-        return (self._head.varied(changes), length) if at == len(head) else None
+        return (known.varied(changes), length) if at == len(head) else None
 
     def _expect(self, changed: list[int]) -> None:
         """The next head probably differs in these lines: note the bytes between their values."""
@@ -101,7 +103,7 @@ class HeadModel:
         """The place of a line in `Head.lines`, which has neither the request line nor Content-Length."""
         return at - 1 - (at > self._length_at)
 
-    def read(self, lines: list[bytes]) -> tuple[Head, int] | None:
+    def read(self, head: Head, lines: list[bytes]) -> tuple[Head, int] | None:
         """The head with these lines, and the length of its body; None if it differs in more than values."""
         if len(lines) != len(self._lines):
             return None
@@ -120,7 +122,7 @@ class HeadModel:
         if not (lines[length_at].startswith(known[length_at]) and digits.isdigit() and len(digits) <= MAX_DIGITS):
             return None
         self._expect(changed)
-        return self._head.varied(changes), int(digits)
+        return head.varied(changes), int(digits)
 
 
 def _is_plain(value: bytes) -> bool:
@@ -150,7 +152,7 @@ class HeadModels:
         for known in self._heads:
             model = known.model
             if isinstance(model, HeadModel) and model.credential_headers is credential_headers:
-                found = model.read_again(head)
+                found = model.read_again(known, head)
                 if found is not None:
                     return found
         lines = head[: -len(b"\r\n\r\n")].split(b"\r\n")
@@ -158,7 +160,7 @@ class HeadModels:
             model = known.model
             if not isinstance(model, HeadModel) or model.credential_headers is not credential_headers:
                 model = known.model = HeadModel(known, credential_headers)
-            found = model.read(lines)
+            found = model.read(known, lines)
             if found is not None:
                 return found
         return None

@@ -23,7 +23,7 @@ GRACE = 5.0  # seconds that the server may still answer a cancelled call
 def find_cancelled(session: Session, call: Call) -> Outcome | None:
     """The session's call in flight that `call` cancels."""
     id = cancelled_id(call.body) if call.request.method == METHOD else None
-    return session.streams.calls.get(id) if id is not None else None
+    return session.streams.in_flight(id) if id is not None else None
 
 
 async def cancel(target: Outcome, call: Call, reply: Reply, outcome: Outcome, timeout: float) -> None:

@@ -194,10 +194,10 @@ class EventRelay:
             return
         id = last.encode()
         if session.moved:
-            session.streams.ids.add(id, self._home)
+            session.streams.note_home(id, self._home)
         if session.claims.version in RESUMABLE_VERSIONS:
             self._attempt.outcome.resumable = last
-            session.streams.unanswered.add(id, self._attempt.call.request.id or b"null")
+            session.streams.note_unanswered(id, self._attempt.call.request.id or b"null")
 
     def _cut(self, failure: AttemptFailed) -> None:
         attempt = self._attempt

@@ -160,7 +160,7 @@ class _SessionStream:
             return
         outcome.attempts += 1
         connection = await endpoint.connections.open_stream()
-        session.streams.open.append(connection)
+        session.streams.open = (*session.streams.open, connection)
         try:
             response = await self._open(endpoint, connection)
             if response.status != 200 or response.content_type != EVENT_STREAM:
@@ -174,7 +174,7 @@ class _SessionStream:
             await self._relay(response)
             reply.end()
         finally:
-            session.streams.open.remove(connection)
+            session.streams.open = tuple(one for one in session.streams.open if one is not connection)
             connection.close()
 
     async def _find_home(self) -> Endpoint:
@@ -260,7 +260,7 @@ class _SessionStream:
         self._last = b"last-event-id: %b\r\n" % id if id else b""
         self._last_home = self._home
         if self._session.moved:
-            self._session.streams.ids.add(id, self._home)
+            self._session.streams.note_home(id, self._home)
 
     def _issuer(self) -> tuple[str, str]:
         """The home that issued the event id of the client. An id that the gateway of a moved session does not know is
@@ -268,13 +268,13 @@ class _SessionStream:
         claims, session = self._session.claims, self._session
         if not self._last or not session.moved:
             return session.home
-        return session.streams.ids.get(_id_of(self._last)) or (claims.endpoint, claims.upstream_session)
+        return session.streams.home_of(_id_of(self._last)) or (claims.endpoint, claims.upstream_session)
 
     def _has_lost_its_answer(self) -> bool:
         """Tell a client that resumes an answer that its server is gone."""
         if not self._last or self._last_home == self._home:
             return False
-        lost = self._session.streams.unanswered.get(_id_of(self._last))
+        lost = self._session.streams.unanswered(_id_of(self._last))
         if lost is None:
             return False
         reason = Reason.CONNECTION_LOST

@@ -16,6 +16,7 @@ import msgspec
 
 from mcppool.cache.shared_sessions import SessionStore
 from mcppool.pipeline.call import Call
+from mcppool.pipeline.sessions.equal_values import EqualValues
 from mcppool.pipeline.sessions.handshake import NOBODY, client_parameters, negotiated_version
 from mcppool.pipeline.sessions.session import Session
 from mcppool.pipeline.sessions.table import SessionTable
@@ -65,6 +66,7 @@ class Sessions:
         self._now = now
         self._table = SessionTable(account, spec.max_sessions, spec.max_bytes, spec.max_sessions_per_client)
         self._ended = Tombstones()
+        self._values = EqualValues()
         self.on_end: Callable[[Session, float], None] | None = None  # with the seconds since its last use
         self.configure(spec)
 
@@ -119,7 +121,11 @@ class Sessions:
         )
         claims, token = self._seal(claims, call.principal.key)
         session = Session(
-            claims, token, call.principal.key, owner=call.principal.origin(call.address), life=claims.expires - now
+            self._values.in_claims(claims),
+            token,
+            call.principal.key,
+            owner=call.principal.origin(call.address),
+            life=claims.expires - now,
         )
         session.homed_at = now
         self._table.add(session)
@@ -184,7 +190,7 @@ class Sessions:
         life = claims.expires - self._now()
         if life <= 0 or self._ended.holds(token, claims.expires):
             return None
-        return Session(claims, token, principal, owner=owner, life=life)
+        return Session(self._values.in_claims(claims), token, principal, owner=owner, life=life)
 
     def end(self, session: Session) -> None:
         """The client has ended its session: its id is never opened again here."""
@@ -211,7 +217,7 @@ class Sessions:
             if params.level is not None and len(params.level) <= _MAX_LEVEL:
                 session.log_level = news["log_level"] = params.level
         elif params.uri is not None and method == "resources/unsubscribe":
-            if session.subscriptions.pop(params.uri, None) is not None:
+            if session.unsubscribe(params.uri):
                 news["drop"] = params.uri
         elif params.uri is not None and session.subscribe(params.uri):
             news["add"] = params.uri

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from math import inf
 from time import monotonic
+from types import MappingProxyType
 from typing import Final
 
 from mcppool.cache.shared_sessions import NOTHING_KNOWN, Home, SharedSession
@@ -17,8 +19,10 @@ MAX_SUBSCRIPTION_BYTES: Final = 64 * 1024
 """Upper bound in bytes on the URIs of the remembered subscriptions of one session. The server has those above it, too,
 until the session moves."""
 
-FOOTPRINT: Final = 1400
-"""Bytes of a session without its parts of variable size (tests/unit/pipeline/test_session_memory.py measures it)."""
+NO_SUBSCRIPTIONS: Final[Mapping[str, int]] = MappingProxyType({})
+
+FOOTPRINT: Final = 1000
+"""Bytes of a session without its parts of variable size (tests/unit/pipeline/test_sessions.py measures it)."""
 
 
 class Session:
@@ -34,8 +38,8 @@ class Session:
     """
 
     __slots__ = (
-        "asked", "claims", "endpoint", "expires", "extra", "homed_at", "last_used", "line", "log_level",
-        "moving", "on_behalf", "owner", "principal", "query", "size", "streams", "subscriptions", "token", "told",
+        "_subscribed", "asked", "claims", "endpoint", "expires", "extra", "homed_at", "last_used", "line", "log_level",
+        "moving", "on_behalf", "owner", "principal", "query", "size", "streams", "token", "told",
         "unseen", "upstream_id", "varying",
     )  # fmt: skip
 
@@ -56,7 +60,7 @@ class Session:
         self.asked = monotonic()
         self.told: float | None = None
         self.log_level: str | None = None
-        self.subscriptions: dict[str, int] = {}  # with their bytes
+        self._subscribed: dict[str, int] | None = None  # made for the first one: most sessions have none
         self.size = 0
         self.varying = 0
         self.moving: asyncio.Task[Endpoint] | None = None
@@ -82,8 +86,19 @@ class Session:
             return False
         if sum(self.subscriptions.values()) + size > MAX_SUBSCRIPTION_BYTES:
             return False
-        self.subscriptions[uri] = size
+        if self._subscribed is None:
+            self._subscribed = {}
+        self._subscribed[uri] = size
         return True
+
+    def unsubscribe(self, uri: str) -> bool:
+        """Forget a subscription; False if there was none."""
+        return self._subscribed is not None and self._subscribed.pop(uri, None) is not None
+
+    @property
+    def subscriptions(self) -> Mapping[str, int]:
+        """The URIs that the client has subscribed to, with their bytes."""
+        return NO_SUBSCRIPTIONS if self._subscribed is None else self._subscribed
 
     @property
     def key(self) -> tuple[str, str]:
@@ -127,7 +142,7 @@ class Session:
     @property
     def in_use(self) -> bool:
         """Whether a call of it is in flight, or a stream is open."""
-        return bool(self.streams.open or self.streams.calls)
+        return self.streams.in_use
 
     @property
     def moved(self) -> bool:

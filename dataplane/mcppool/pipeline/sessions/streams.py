@@ -29,19 +29,16 @@ _numbers = count()
 class _Recent(Generic[T]):
     """The most recent entries, by id."""
 
-    __slots__ = ("_entries", "_owner", "_size")
+    __slots__ = ("_entries", "_size")
 
-    def __init__(self, owner: SessionStreams) -> None:
-        self._owner = owner
+    def __init__(self) -> None:
         self._size = 0
-        self._entries: OrderedDict[bytes, T] | None = None  # made for the first entry: most sessions have none
+        self._entries: OrderedDict[bytes, T] = OrderedDict()
 
-    def add(self, key: bytes, value: T) -> None:
-        """Remember `value`, unless the key is too long."""
+    def add(self, key: bytes, value: T) -> int:
+        """Remember `value`, unless the key is too long. Return the growth in bytes."""
         if len(key) > MAX_KEY:
-            return
-        if self._entries is None:
-            self._entries = OrderedDict()
+            return 0
         size = self._size
         if key not in self._entries:
             size += len(key) + _ENTRY
@@ -50,16 +47,16 @@ class _Recent(Generic[T]):
         while len(self._entries) > MAX_ENTRIES or size > MAX_BYTES:
             oldest, _ = self._entries.popitem(last=False)
             size -= len(oldest) + _ENTRY
-        self._owner.bytes += size - self._size
-        self._size = size
+        more, self._size = size - self._size, size
+        return more
 
     def get(self, key: bytes) -> T | None:
         """The entry under `key`."""
-        return self._entries.get(key) if self._entries is not None else None
+        return self._entries.get(key)
 
     def items(self) -> list[tuple[bytes, T]]:
         """All of them, the latest first."""
-        return list(reversed(self._entries.items())) if self._entries is not None else []
+        return list(reversed(self._entries.items()))
 
 
 class Question:
@@ -73,25 +70,74 @@ class Question:
 
 
 class SessionStreams:
-    """The streams of one session.
+    """The streams of one session. An idle session has no lists and maps: there are many of them.
 
-    `unanswered` maps event ids of streams without an answer yet to the request's id; `ids` maps event ids to their
-    home, once the session has moved; `open` are the upstream connections of its GET streams; `calls` are its requests
-    in flight, by id. `bytes` is the size of the maps.
+    `open` are the upstream connections of its GET streams. `bytes` is the size of the stored ids.
     """
 
-    __slots__ = ("_asked", "_questions", "_since", "_stood", "bytes", "calls", "ids", "open", "unanswered")
+    __slots__ = ("_asked", "_calls", "_ids", "_questions", "_since", "_stood", "_unanswered", "bytes", "open")
 
     def __init__(self) -> None:
         self.bytes = 0
-        self.unanswered: _Recent[bytes] = _Recent(self)
-        self.ids: _Recent[Home] = _Recent(self)
-        self.open: list[Connection] = []
-        self.calls: dict[bytes, Outcome] = {}
+        self.open: tuple[Connection, ...] = ()
+        self._unanswered: _Recent[bytes] | None = None  # event ids of streams without an answer yet: the request's id
+        self._ids: _Recent[Home] | None = None  # event ids, once the session has moved: their home
+        self._calls: dict[bytes, Outcome] | None = None  # requests in flight, by id
         self._questions: _Recent[Question] | None = None
         self._asked: set[bytes] | None = None  # ids of those that wait for the client's answer
         self._since = 0.0  # when the first of these was asked
         self._stood = 0.0  # seconds that earlier questions have stopped the clocks
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a call is in flight, or a stream is open."""
+        return self._calls is not None or bool(self.open)
+
+    # --- calls in flight -----------------------------------------------------------------------------------------
+
+    def begin(self, id: bytes, outcome: Outcome) -> None:
+        """A request is in flight."""
+        if self._calls is None:
+            self._calls = {id: outcome}
+        else:
+            self._calls[id] = outcome
+
+    def end(self, id: bytes, outcome: Outcome) -> None:
+        """It is over."""
+        calls = self._calls
+        if calls is not None and calls.get(id) is outcome:
+            if len(calls) == 1:
+                self._calls = None
+            else:
+                del calls[id]
+
+    def in_flight(self, id: bytes) -> Outcome | None:
+        """The request in flight with this id."""
+        return self._calls.get(id) if self._calls is not None else None
+
+    # --- event ids -----------------------------------------------------------------------------------------------
+
+    def note_home(self, id: bytes, home: Home) -> None:
+        """An event id of a session that has moved: `home` has issued it."""
+        if self._ids is None:
+            self._ids = _Recent()
+        self.bytes += self._ids.add(id, home)
+
+    def home_of(self, id: bytes) -> Home | None:
+        """The home that issued an event id, if that was noted."""
+        return self._ids.get(id) if self._ids is not None else None
+
+    def note_unanswered(self, id: bytes, request: bytes) -> None:
+        """The client can resume the stream of a request without an answer yet from this event id on."""
+        if self._unanswered is None:
+            self._unanswered = _Recent()
+        self.bytes += self._unanswered.add(id, request)
+
+    def unanswered(self, id: bytes) -> bytes | None:
+        """The id of the request whose stream had this event."""
+        return self._unanswered.get(id) if self._unanswered is not None else None
+
+    # --- moves ---------------------------------------------------------------------------------------------------
 
     def leave(self, now: float) -> None:
         """The session moves: its GET streams are opened again at the new home, and no server waits for the client's
@@ -110,8 +156,8 @@ class SessionStreams:
         """
         shown = b'"mcppool-question-%x"' % next(_numbers) if moved else id
         if self._questions is None:
-            self._questions = _Recent(self)
-        self._questions.add(shown, Question(home, id))
+            self._questions = _Recent()
+        self.bytes += self._questions.add(shown, Question(home, id))
         if self._asked is None:
             self._asked = set()
         if not self._asked:

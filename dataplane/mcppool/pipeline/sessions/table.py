@@ -131,7 +131,7 @@ class SessionTable:
         for key, session in self._sessions.items():
             if session.last_used > oldest or found >= wanted:
                 break
-            if not session.streams.open and not session.streams.calls:
+            if not session.in_use:
                 found += session.size
                 victims.append(key)
         for key in victims:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mcppool.gateway.head_notes import HeadNotes, notes_of
+from mcppool.gateway.http.head_cache import Head, HeadCache
 from mcppool.gateway.http.reader import CREDENTIAL_HEADERS, HttpRequest, RequestLimits, RequestReader
 from mcppool.gateway.http.validation import Malformed
 from mcppool.gateway.http.varied_head import MAX_MODELS
@@ -178,3 +180,28 @@ def test_calls_of_many_sessions_on_one_connection_share_the_known_heads() -> Non
         assert client.send(of_session(SESSIONS[number % 4], b"7", b'{"a":1}'))
     assert len({id(each.head) for each in client.requests}) == 4
     assert [each.body for each in client.requests] == [b'{"a":1}'] * 12
+
+
+def test_forgotten_heads_leave_memory_at_once() -> None:
+    """Cycles of them would stay until the next full collection, with kilobytes for each session of a client."""
+
+    def heads() -> int:
+        return sum(isinstance(one, Head) for one in gc.get_objects())
+
+    gc.collect()
+    before = heads()
+    limits = RequestLimits(100)
+    limits.heads = HeadCache(2)
+    client = Client(limits)
+    gc.disable()
+    try:
+        for number in range(50):
+            for value in ("a", "b"):
+                client.send(request([("Mcp-Session-Id", f"s{number}"), ("traceparent", f"{value}{number}")]))
+        for each in client.requests:
+            notes_of(each.head)
+        client.requests.clear()
+        client.read.clear()
+        assert heads() - before <= 2 + MAX_MODELS + 1
+    finally:
+        gc.enable()
