@@ -11,6 +11,7 @@ from typing import Final
 
 COMPILED: Final = (
     "built.py",
+    "flush_queue.py",
     "gateway/call_of_request.py",
     "gateway/head_notes.py",
     "gateway/http/call_worker.py",

@@ -102,6 +102,12 @@ class ConnectionLost(AttemptFailed):
     reason = Reason.CONNECTION_LOST
 
 
+class NotWritten(ConnectionLost):
+    """The connection broke before the request was written."""
+
+    sent = False
+
+
 class TimedOut(AttemptFailed):
     """The answer, or the next part of it, did not come in time."""
 

@@ -40,7 +40,9 @@ class Line:
 
     def ask(self, **options: Any) -> asyncio.Future[Response]:
         now = monotonic()
-        return self.connection.request(b"GET / HTTP/1.1\r\n\r\n", now, LATER, 60.0, LATER, **options)
+        answer = self.connection.request(b"GET / HTTP/1.1\r\n\r\n", now, LATER, 60.0, LATER, **options)
+        self.connection.flush()
+        return answer
 
     def says(self, *pieces: bytes) -> None:
         """The server sends; as on a real transport nothing arrives once it is closed."""

@@ -377,6 +377,7 @@ class HttpConnection(asyncio.Protocol):
         if transport is None or not transport.can_write_eof():
             self._close()
             return
+        self._buffer.flush()
         transport.write_eof()
         self._resume_reading()
 

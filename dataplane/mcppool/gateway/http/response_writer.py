@@ -216,8 +216,7 @@ class ResponseWriter:
     def abort(self) -> None:
         """Cut the connection, so that the client sees that the response is not complete."""
         self.keep_alive = False
-        if self._buffer.transport is not None:
-            self._buffer.transport.abort()
+        self._buffer.abort()
 
     # --- keep-alive comments -------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import termios
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from mcppool.flush_queue import FlushQueue, flush_queue_of
 from mcppool.gateway.http.client_caps import UNLIMITED, ClientUsage
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryAccount
@@ -21,6 +22,8 @@ MIN_TAKEN_SHARE: Final = 30
 """... and at least this fraction of it, so that a large response does not take hours."""
 HIGH_WATER: Final = 64 * 1024
 """Bytes that wait for a client before the gateway stops writing to it."""
+GATHERED: Final = 16 * 1024
+"""Largest write that may wait for the end of the turn, and largest sum of such writes of one turn."""
 STALLED: Final = 4
 """Looks in a row at a client that takes nothing before its connection is cut while memory is full."""
 
@@ -32,8 +35,8 @@ class SendBuffer:
     """
 
     __slots__ = (
-        "_account", "_largest", "_looked", "_mark", "_metrics", "_on_full", "_sent", "_slices", "_stalled", "client",
-        "held", "room", "transport",
+        "_account", "_gathered", "_largest", "_looked", "_mark", "_metrics", "_on_full", "_queue", "_sent", "_slices",
+        "_stalled", "client", "held", "room", "transport",
     )  # fmt: skip
 
     def __init__(self, metrics: GatewayMetrics, account: MemoryAccount) -> None:
@@ -41,6 +44,8 @@ class SendBuffer:
         self._account = account
         self.client = ClientUsage("", UNLIMITED)
         self.transport: asyncio.Transport | None = None
+        self._queue: FlushQueue | None = None  # where it does not encrypt
+        self._gathered = b""  # waits for the end of the turn
         self._slices: SlicedWriter | None = None  # where the transport encrypts
         self._on_full: Callable[[], None] = lambda: None
         self.room: asyncio.Future[None] | None = None
@@ -66,23 +71,43 @@ class SendBuffer:
             self._on_full = on_full
         else:  # the next part of a large answer comes when the last one is gone: a part stays in memory as a whole
             transport.set_write_buffer_limits(HIGH_WATER, 0)
+            self._queue = flush_queue_of(loop)
 
     def write(self, data: bytes) -> None:
         """Send bytes, or keep them until the client takes more."""
         size = len(data)
         self._metrics.listener_bytes_sent += size
         self._sent += size
-        if self.transport is not None:
-            slices = self._slices
-            if slices is None:
-                self.transport.write(data)
+        transport = self.transport
+        if transport is None:
+            return
+        gathered, queue = self._gathered, self._queue
+        if queue is not None and self.room is None and size + len(gathered) <= GATHERED:
+            if gathered:
+                self._gathered = gathered + data
             else:
-                slices.write(data)
-                if slices.waiting and self.room is None:
-                    self._on_full()
-            if self.room is not None:
-                self._largest = max(self._largest, size)
-                self.charge()
+                self._gathered = data
+                queue.add(self)
+            return
+        slices = self._slices
+        if slices is None:
+            self.flush()
+            transport.write(data)
+        else:
+            slices.write(data)
+            if slices.waiting and self.room is None:
+                self._on_full()
+        if self.room is not None:
+            self._largest = max(self._largest, size)
+            self.charge()
+
+    def flush(self) -> None:
+        """Write what waits for the end of the turn."""
+        gathered, transport = self._gathered, self.transport
+        if gathered and transport is not None:
+            self._gathered = b""
+            if not transport.is_closing():
+                transport.write(gathered)
 
     def write_all(self, parts: Sequence[bytes]) -> None:
         """The same for several parts, in one system call where the transport takes them all."""
@@ -90,6 +115,7 @@ class SendBuffer:
             for part in parts:
                 self.write(part)
             return
+        self.flush()
         size = sum(map(len, parts))
         self._metrics.listener_bytes_sent += size
         self._sent += size
@@ -125,10 +151,17 @@ class SendBuffer:
 
     def close(self) -> None:
         """Close the transport once it has got all bytes; it sends them before it closes."""
+        self.flush()
         if self._slices is not None:
             self._slices.close()
         elif self.transport is not None:
             self.transport.close()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if self.transport is not None:
+            self.flush()
+            self.transport.abort()
 
     def charge(self) -> None:
         """Charge the waiting bytes to the client and to the budget."""
@@ -164,7 +197,7 @@ class SendBuffer:
         if self.transport is None:
             return 0
         waiting = self._slices.waiting if self._slices is not None else 0
-        return self.transport.get_write_buffer_size() + waiting
+        return self.transport.get_write_buffer_size() + waiting + len(self._gathered)
 
     def _untaken(self) -> int:
         """Bytes that the client has not taken: in this buffer, and in the socket, which takes some MB at once."""

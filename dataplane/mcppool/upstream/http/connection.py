@@ -11,8 +11,9 @@ import select
 from time import monotonic
 from typing import Protocol, cast
 
+from mcppool.flush_queue import flush_queue_of
 from mcppool.sliced_writer import SlicedWriter
-from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, Hung, TimedOut
+from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, Hung, NotWritten, TimedOut
 from mcppool.upstream.http.answer_reader import AnswerReader
 from mcppool.upstream.http.answer_times import AnswerTimes, Clock
 from mcppool.upstream.http.connection_state import ConnectionState
@@ -44,9 +45,9 @@ class Connection(asyncio.Protocol):
     """A connection as the pool keeps it: idle, or leased for one exchange."""
 
     __slots__ = (
-        "_answer", "_early", "_out", "_paused", "_poll", "_reader", "_times", "_transport", "answers", "bound",
-        "carried", "deadline", "held", "keep_for", "last_used", "loop", "movable", "opened", "owner", "retire_at",
-        "stale_at", "state", "tool", "used", "waiting_since",
+        "_answer", "_early", "_out", "_paused", "_poll", "_queue", "_reader", "_times", "_transport", "_unwritten",
+        "answers", "bound", "carried", "deadline", "held", "keep_for", "last_used", "loop", "movable", "opened",
+        "owner", "retire_at", "stale_at", "state", "tool", "used", "waiting_since",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner) -> None:
@@ -70,6 +71,8 @@ class Connection(asyncio.Protocol):
         self.held = False  # the answer is a stream, and no part of it has reached anybody
         self._transport: asyncio.Transport | None = None
         self._out: asyncio.Transport | SlicedWriter | None = None  # gets the requests
+        self._queue = flush_queue_of(loop)
+        self._unwritten = b""  # a request that waits for the end of the turn
         self._reader = AnswerReader(self)
         self._times = AnswerTimes()
         self._poll: select.poll | None = None
@@ -117,12 +120,21 @@ class Connection(asyncio.Protocol):
         self._answer = answer = self.loop.create_future()
         transport, out = self._transport, self._out
         if self.state is not WAITING or transport is None or out is None or transport.is_closing():
-            answer.set_exception(ConnectionLost("the connection was closed"))
-        else:
+            answer.set_exception(NotWritten("the connection was closed"))
+        elif body:
             out.write(data)
-            if body:
-                out.write(body)
+            out.write(body)
+        else:
+            self._unwritten = data
+            self._queue.add(self)
         return answer
+
+    def flush(self) -> None:
+        """Write the request that waits for the end of the turn."""
+        out, transport = self._out, self._transport
+        if self._unwritten and out is not None and transport is not None and not transport.is_closing():
+            data, self._unwritten = self._unwritten, b""
+            out.write(data)
 
     def release(self) -> None:
         """Give the connection back. A connection whose answer was not read to its end cannot be used again: it is
@@ -221,7 +233,11 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read the answer; any bytes that answer no request end the connection."""
-        self._reader.feed(data)
+        if self._unwritten:
+            self._fail(self._lost(None))
+            self.close()
+        else:
+            self._reader.feed(data)
 
     def pause_writing(self) -> None:
         """The server reads more slowly than we write."""
@@ -248,8 +264,7 @@ class Connection(asyncio.Protocol):
             whole = exc is None and end is not CLOSED and self._reader.end()
             if not whole:
                 end = CLOSED if end is CLOSED else ConnectionState.CUT
-                answered = self._reader.begun
-                self._fail(ConnectionLost(f"the connection broke: {exc or 'closed by the server'}", answered=answered))
+                self._fail(self._lost(exc))
         self._enter(end)
         self.owner.connection_closed(self)
 
@@ -307,6 +322,13 @@ class Connection(asyncio.Protocol):
         """Wake the call that awaits the answer."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(response)
+
+    def _lost(self, exc: Exception | None) -> AttemptFailed:
+        """The failure of a call whose connection cannot be used any more."""
+        if self._unwritten:
+            self._unwritten = b""
+            return NotWritten("the connection ended before the request was written")
+        return ConnectionLost(f"the connection broke: {exc or 'closed by the server'}", answered=self._reader.begun)
 
     def _fail(self, failure: AttemptFailed) -> None:
         response = self._reader.response

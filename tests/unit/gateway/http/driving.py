@@ -118,6 +118,7 @@ class Wire:
                 return
             self.connection.data_received(chunk)
         await self.settle(lambda: not self.connection.busy)
+        await asyncio.sleep(0)  # the writes of a turn are made at its end
 
     def sweep(self, now: float) -> None:
         """The listener looks at its connections."""
