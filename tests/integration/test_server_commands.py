@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -112,6 +113,19 @@ def test_a_local_program_is_a_server(run: Run) -> None:
     assert (status, text) == (0, "3\n")
 
 
+def test_the_last_words_of_a_program_that_ends_are_shown_and_no_traceback_of_ours() -> None:
+    program = "import sys; print('reading the settings', file=sys.stderr); sys.exit('the database is not there')"
+    command = [sys.executable, "-m", "mcppool", "tools", "--", sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "it exited with code 1" in done.stderr
+    assert done.stderr.splitlines()[-2:] == [
+        "  it wrote: reading the settings",
+        "  it wrote: the database is not there",
+    ]
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("server", [sdk2_replica], ids=["modern"], indirect=True)
 def test_a_token_opens_the_door_and_a_pool_of_a_file_is_a_server(
     server: str, run: Run, gateway: GatewayFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -123,6 +137,7 @@ def test_a_token_opens_the_door_and_a_pool_of_a_file_is_a_server(
     status, text, said = run("tools", front.url)
     assert (status, text) == (1, "")
     assert "401" in said
+    assert "give a credential with --token-file or --header" in said
     held = tmp_path / "key"
     held.write_text(key)
     for flags in (("--token", key), ("--token-file", str(held)), ("--header", f"Authorization: Bearer {key}")):

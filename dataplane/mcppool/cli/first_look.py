@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mcppool.cli.lists import whole_list
+from mcppool.cli.program_words import program_words
 from mcppool.cli.progress import progress
 from mcppool.version import __version__
 
@@ -49,14 +50,15 @@ async def look_at(urls: Sequence[str], command: Sequence[str], token_file: str |
 async def _look(pool: Pool, timeout: float) -> Look:
     from mcppool.client.errors import CallFailed, RpcError
 
-    try:
-        async with asyncio.timeout(timeout), pool:
-            about = await pool.server_info(timeout=timeout)
-            tools = await whole_list(pool, "tools/list", "tools")
-    except CallFailed as failure:
-        return Look(trouble=failure.cause or str(failure.args[0]))
-    except RpcError as error:
-        return Look(trouble=f"it answers: {error}")
-    except TimeoutError:
-        return Look(trouble=f"no answer within {timeout:g} s")
+    with program_words() as words:
+        try:
+            async with asyncio.timeout(timeout), pool:
+                about = await pool.server_info(timeout=timeout)
+                tools = await whole_list(pool, "tools/list", "tools")
+        except CallFailed as failure:
+            return Look(trouble=f"{failure.cause or failure.args[0]}{words}")
+        except RpcError as error:
+            return Look(trouble=f"it answers: {error}")
+        except TimeoutError:
+            return Look(trouble=f"no answer within {timeout:g} s{words}")
     return Look(about.name, about.version, about.era, about.protocol_version, tuple(tools))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mcppool.cli.parsing import Commands, Parser, count, port, seconds
-from mcppool.cli.terminal import printable
+from mcppool.cli.terminal import printable, printable_lines
 
 if TYPE_CHECKING:
     from mcppool.cli.first_look import Look
@@ -152,7 +152,7 @@ def _ask(question: str, default: str = "") -> str:
 
 def _told(place: str, look: Look) -> str:
     if look.trouble:
-        trouble = printable(look.trouble)
+        trouble = printable_lines(look.trouble)
         return trouble if place in trouble else f"{place}: did not answer: {trouble}"
     tools = "1 tool" if len(look.tools) == 1 else f"{len(look.tools)} tools"
     kind = "stateless" if look.era == "modern" else "with sessions"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mcppool.cli.output import print_json, wants_json
 from mcppool.cli.parsing import Parser, seconds
+from mcppool.cli.program_words import ProgramWords, program_words
 from mcppool.cli.progress import Progress, progress
 from mcppool.cli.terminal import printable_lines
 from mcppool.version import __version__
@@ -27,6 +28,12 @@ TARGET: Final = (
     "URL is that of an MCP server or gateway, or the name of a configuration file: then its pool, with all its "
     "endpoints and settings. A local program is started after --."
 )
+
+CREDENTIALS: Final = (
+    "set credentials in auth.outbound or headers.send",
+    "give a credential with --token-file or --header",
+)
+"""The remedy of a configuration, and that of a command with a URL."""
 
 Work = Callable[["Pool", Progress], Awaitable[int]]
 
@@ -72,6 +79,11 @@ def place_of(args: argparse.Namespace) -> str:
 
 def talk(command: str, args: argparse.Namespace, work: Work) -> int:
     """Open a pool of the server, do `work` with it within `--timeout`, and return the exit status. Prints errors."""
+    with program_words() as words:
+        return _talk(command, args, work, words)
+
+
+def _talk(command: str, args: argparse.Namespace, work: Work, words: ProgramWords) -> int:
     from mcppool.client.errors import CallFailed, InputRequired, RpcError  # here, because these take long to load
     from mcppool.spec import ConfigError
 
@@ -90,7 +102,9 @@ def talk(command: str, args: argparse.Namespace, work: Work) -> int:
         data = {"reason": failure.reason, "delivered": failure.delivered, "attempts": failure.attempts}
         document = {"code": INTERNAL_ERROR, "message": failure.args[0], "data": data}
         why = failure.cause or str(failure.args[0])
-        _say(command, why if place in why else f"{place}: {why}")
+        if not args.local and _is_url(args.url):
+            why = why.replace(*CREDENTIALS)
+        _say(command, f"{why if place in why else f'{place}: {why}'}{words}")
     except RpcError as error:
         document = {"code": error.code, "message": error.message, "data": error.data}
         _say(command, f"{place}: the server answers: {error}")

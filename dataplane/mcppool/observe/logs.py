@@ -19,7 +19,7 @@ import os
 import re
 import select
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
@@ -146,6 +146,12 @@ def leave_to_program() -> None:
             logger.debug_enabled = logging.getLogger(f"mcppool.{logger.name}").isEnabledFor(logging.DEBUG)
 
 
+def overhear(listener: Callable[[str, Mapping[str, object]], None] | None) -> None:
+    """In a program that uses the library, give each event with its fields to `listener`, too; None ends that."""
+    global _listener
+    _listener = listener
+
+
 def handle_loop_exceptions(loop: asyncio.AbstractEventLoop) -> None:
     """Log an exception that no code awaited, which asyncio would print."""
 
@@ -183,6 +189,8 @@ def _emit(level: str, name: str, event: str, fields: Mapping[str, object]) -> No
     if (span := current.get()) is not None:
         fields = {**fields, **span.ids}
     if _to_program:
+        if _listener is not None:
+            _listener(event, fields)
         standard = logging.getLogger(f"mcppool.{name}")
         if standard.isEnabledFor(_RANKS[level]):
             shown = "".join(f" {key}={_shown(_redact(key, value))}" for key, value in fields.items())
@@ -286,6 +294,7 @@ class _Bridge(logging.Handler):
 _loggers: dict[str, Logger] = {}
 _configured = False  # another process of ours, which configures its own log
 _to_program = False
+_listener: Callable[[str, Mapping[str, object]], None] | None = None
 _threshold = _RANKS["info"]
 _render = json_line
 _writer = _Writer(2)

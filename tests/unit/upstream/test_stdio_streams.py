@@ -182,3 +182,22 @@ async def test_a_large_message_ends_with_the_program(written: Written) -> None:
         await later
     with pytest.raises(BrokenPipeError):
         await written.input.write(Bulk(LARGE))
+
+
+@pytest.mark.parametrize("unread", [0, 4 * 1024 * 1024], ids=["nothing unwritten", "much unwritten"])
+async def test_the_end_of_an_input_is_told_once_however_it_ends(unread: int) -> None:
+    loop, faults = asyncio.get_running_loop(), list[dict[str, Any]]()
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+    reading, writing = os.pipe()
+    try:
+        program = await open_input(writing)
+        if unread:
+            program.write_notice(b"x" * unread)
+        program.close()
+        program.abort()
+        await until(lambda: program.closing, "it is closed")
+        await asyncio.sleep(0)  # a second end would be told in the next turn
+        await asyncio.sleep(0)
+    finally:
+        os.close(reading)
+    assert faults == []

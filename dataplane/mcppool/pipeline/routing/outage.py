@@ -23,7 +23,7 @@ _WORDS = {
     "busy": "busy with its calls",
     "hung": "hung: it accepts connections and does not answer",
     "no_mcp": "answering, but not as an MCP server: check the path of its URL",
-    "refuses_checks": "refusing the gateway's checks: set credentials in auth.outbound or headers.send",
+    "refuses_checks": "refusing checks: set credentials in auth.outbound or headers.send",
     "unhealthy": "failing its checks",
     "ejected": "ejected after failed calls",
     "draining": "draining",

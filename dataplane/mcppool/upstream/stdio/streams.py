@@ -105,8 +105,10 @@ class Input(asyncio.BaseProtocol):
 
     def abort(self) -> None:
         """Drop the unwritten bytes and close."""
-        if self._transport is not None:
-            self._transport.abort()
+        transport = self._transport
+        # One that is closing, with nothing left to write, ends by itself: asyncio would tell its end twice, and fail.
+        if transport is not None and not (transport.is_closing() and not transport.get_write_buffer_size()):
+            transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The pipe is ready."""
