@@ -8,8 +8,7 @@ from typing import Any
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, HTTP_ROUTE, INGRESS, POOL, SERVICE
 from tests.kube.administrator import Administrator
 from tests.kube.operator_process import Operator
-
-GATEWAY = "search-mcp-gateway"
+from tests.kube.pool_objects import GATEWAY
 
 
 def address(pool: Any) -> Any:

@@ -9,9 +9,9 @@ from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, ENDPOINT_SLICE, P
 from tests.kube.administrator import NAMESPACE, Administrator, conditions, eventually
 from tests.kube.control_plane import Cluster
 from tests.kube.operator_process import Operator
+from tests.kube.pool_objects import CONFIG, GATEWAY
 from tests.waiting import until
 
-CONFIG, GATEWAY = "search-mcp-config", "search-mcp-gateway"
 QUOTA = Kind("", "v1", "resourcequotas", "ResourceQuota")
 CLUSTER_ROLE = Kind("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole")
 PER_SLICE = 1000

@@ -22,8 +22,8 @@ from mcppool_operator.resources import AUTOSCALER, DISRUPTION_BUDGET, POOL, ROLE
 from mcppool_operator.store import Store
 from mcppool_operator.triggers import Index, owning_pool
 from tests.kube.administrator import Administrator, conditions
+from tests.kube.pool_objects import GATEWAY
 
-GATEWAY = "search-mcp-gateway"
 TARGET = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"}
 FOREIGN: dict[Kind, dict[str, Any]] = {
     SERVICE: {"ports": [{"port": 1}]},

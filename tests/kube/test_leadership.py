@@ -22,11 +22,11 @@ from tests.kube.conftest import operators
 from tests.kube.control_plane import AUDIT, WRITES, Cluster
 from tests.kube.gateway_pods import gateway_pods, loopback_address
 from tests.kube.operator_process import IMPATIENT, Operator
+from tests.kube.pool_objects import CONFIG
 from tests.kube.proxy import way
 from tests.requirements import missing
 from tests.waiting import until
 
-CONFIG = "search-mcp-config"
 RECONCILED = 'mcppool_operator_reconcile_total{result="success"}'
 
 

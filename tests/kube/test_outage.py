@@ -11,11 +11,10 @@ from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, POD, POOL
 from tests.kube.administrator import Administrator
 from tests.kube.control_plane import Cluster
 from tests.kube.operator_process import Operator
+from tests.kube.pool_objects import CONFIG, GATEWAY
 from tests.kube.proxy import way
 from tests.requirements import missing
 from tests.waiting import until
-
-CONFIG, GATEWAY = "search-mcp-config", "search-mcp-gateway"
 
 
 async def test_changes_during_an_outage_are_reconciled_without_a_restart(

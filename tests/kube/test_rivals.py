@@ -12,10 +12,10 @@ from tests.kube.administrator import Administrator
 from tests.kube.conftest import PERMISSIONS, operators
 from tests.kube.control_plane import AUDIT, WRITES, Cluster
 from tests.kube.operator_process import IMPATIENT, Operator
+from tests.kube.pool_objects import CONFIG, GATEWAY
 from tests.requirements import missing
 from tests.waiting import until
 
-CONFIG, GATEWAY = "search-mcp-config", "search-mcp-gateway"
 OTHER_IMAGE = "--gateway-image=localhost/mcppool-gateway:other"
 
 

@@ -13,7 +13,7 @@ from tests.kube.administrator import NAMESPACE, Administrator, conditions
 from tests.kube.control_plane import Cluster
 from tests.kube.gateway_pods import gateway_pods, wait_for_pods
 from tests.kube.operator_process import Operator
-from tests.kube.test_reconcile import CONFIG, endpoints, published, replicas, url
+from tests.kube.pool_objects import CONFIG, endpoints, published, replicas, url
 
 SERVER = "search-mcp-server"
 
