@@ -52,12 +52,12 @@ def outage(settings: Settings) -> tuple[float, PoolFacts]:
     return retries, facts(settings, calls=calls)
 
 
-def full_places(settings: Settings) -> tuple[float, PoolFacts]:
-    """190 calls a second of 0.1 s at endpoints with ten places each; a call without a place is refused."""
-    rng, counted = random.Random(7), InFlight()
+def at_places(rate: float, seed: int, settings: Settings) -> tuple[int, PoolFacts]:
+    """So many calls a second of 0.1 s at endpoints with a limit: the calls that find no place and are refused."""
+    rng, counted = random.Random(seed), InFlight()
     count = settings["endpoints"]
     refused = calls = 0
-    for now in arrivals(190, rng):
+    for now in arrivals(rate, rng):
         calls += 1
         if counted.forget(now) < count * settings[PLACES]:
             counted.begin(now, now + 0.1)
@@ -67,19 +67,15 @@ def full_places(settings: Settings) -> tuple[float, PoolFacts]:
     return refused, facts(settings, endpoints=endpoints, calls=calls, failed=refused, **counted.facts())
 
 
+def full_places(settings: Settings) -> tuple[float, PoolFacts]:
+    """190 calls a second: refused ones."""
+    return at_places(190, 7, settings)
+
+
 def empty_places(settings: Settings) -> tuple[float, PoolFacts]:
-    """20 calls a second of 0.1 s: the replicas to pay for; a refused call counts as a hundred."""
-    rng, counted = random.Random(15), InFlight()
-    count = settings["endpoints"]
-    refused = calls = 0
-    for now in arrivals(20, rng):
-        calls += 1
-        if counted.forget(now) < count * settings[PLACES]:
-            counted.begin(now, now + 0.1)
-        else:
-            refused += 1
-    endpoints = tuple(EndpointFacts(str(number)) for number in range(count))
-    return count + 100 * refused, facts(settings, endpoints=endpoints, calls=calls, **counted.facts())
+    """20 calls a second: the replicas to pay for; a refused call counts as a hundred."""
+    refused, observed = at_places(20, 15, settings)
+    return settings["endpoints"] + 100 * refused, observed
 
 
 def idle_processes(settings: Settings) -> tuple[float, PoolFacts]:

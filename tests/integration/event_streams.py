@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.integration.test_sessions import HEADERS, RawSession
+from tests.integration.raw_session import HEADERS, RawSession
 from tests.servers import Gateway
 from tests.servers.faults import Behaviour, Exchange
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.integration.test_sessions import HEADERS, HELLO
+from tests.integration.raw_session import HEADERS, HELLO
 from tests.servers import Gateway, modern_call
 
 ODD = str(Path(__file__).resolve().parent.parent / "servers" / "odd_program.py")

@@ -10,7 +10,7 @@ from mcp import Client
 
 from mcppool.wire.sealing import generate_key_line, sealed_with
 from tests.conftest import GatewayFactory
-from tests.integration.test_sessions import RawSession, call
+from tests.integration.raw_session import RawSession, call
 from tests.servers import Gateway, Replica, pool_toml, urls_of
 from tests.waiting import until
 

@@ -13,15 +13,12 @@ from tests.conftest import GatewayFactory
 from tests.dpop import KeyHolder
 from tests.integration.raw_http import Answer, RawClient, ask, request
 from tests.integration.test_api_keys import initialize
-from tests.integration.test_sessions import keys
 from tests.integration.test_sign_in import TlsProxy, jwt_toml
 from tests.issuer import Issuer
 from tests.servers import Gateway, aserving, free_port, modern_call, pool_toml, sdk2_replica
 from tests.servers.faults import Exchange, FaultServer
 from tests.servers.oauth import OidcProvider
 from tests.servers.redis_server import RedisServer
-
-__all__ = ["keys"]
 
 EXTERNAL = "https://mcp.example.com/tools"
 URL = f"{EXTERNAL}/mcp"

@@ -11,17 +11,11 @@ import pytest
 
 from tests.conftest import GatewayFactory
 from tests.integration.event_streams import begin, end, event, message_of, posting, send, session_headers
-from tests.integration.test_sessions import RawSession, call
+from tests.integration.raw_session import RawSession, call
 from tests.servers import Gateway, aserving, mcp1_client, npm_everything_server, pool_toml, typescript_client
 from tests.servers.faults import Exchange, FaultServer, reset_after, silent
 from tests.servers.handshakes import Handshakes, SessionLog
 from tests.waiting import until
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as client:
-        yield client
 
 
 @pytest.fixture

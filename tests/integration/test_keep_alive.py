@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import GatewayFactory
 from tests.integration.event_streams import begin, event, getting, message_of, send
 from tests.integration.raw_http import RawClient, request, tool_call
-from tests.integration.test_sessions import HEADERS, HELLO, RawSession, call
+from tests.integration.raw_session import HEADERS, HELLO, RawSession, call
 from tests.servers import Gateway, everything_server, modern_request, pool_toml, serving
 from tests.servers.faults import Behaviour, Exchange, FaultServer, gated, healthy, reset_after, silent
 from tests.servers.handshakes import Handshakes

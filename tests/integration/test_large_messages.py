@@ -19,8 +19,8 @@ import pytest
 from tests.certificates import make_server_certificate
 from tests.conftest import GatewayFactory
 from tests.integration.raw_http import Answer, RawClient, request
+from tests.integration.raw_session import HEADERS, HELLO
 from tests.integration.test_bounds import work_until_alive
-from tests.integration.test_sessions import HEADERS, HELLO
 from tests.servers import Gateway, modern_call, pool_toml
 from tests.servers.faults import Exchange, FaultServer, healthy
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import aiohttp
-import pytest
 
 from tests.conftest import GatewayFactory
-from tests.integration.test_sessions import RawSession, call
+from tests.integration.raw_session import RawSession, call
 from tests.servers import pool_toml
 from tests.servers.faults import Exchange, FaultServer
 from tests.servers.handshakes import Handshakes
@@ -23,12 +21,6 @@ hung_after = "300ms"
 [pools.health_check]
 timeout = "500ms"
 """
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as client:
-        yield client
 
 
 async def open_stream(exchange: Exchange) -> None:

@@ -22,14 +22,11 @@ from tests.conftest import GatewayFactory
 from tests.integration.cached import Client, HintServer, caching_pool
 from tests.integration.raw_http import RawClient, ask, request
 from tests.integration.test_access import ask_as
-from tests.integration.test_sessions import keys
 from tests.issuer import RESOURCE, Issuer
 from tests.servers import pool_toml
 from tests.servers.faults import FaultServer
 from tests.servers.handshakes import Handshakes
 from tests.unit.access.peer import NO_CERTIFICATE
-
-__all__ = ["keys"]
 
 
 def of_token(method: Method, issuer: str, subject: str, client: str) -> Principal:

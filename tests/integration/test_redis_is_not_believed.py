@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 
-import aiohttp
 import pytest
 from redis.asyncio import Redis
 
@@ -19,17 +18,15 @@ from mcppool.wire.sealing import Key, KeyRing
 from mcppool.wire.vault import Vault
 from tests.conftest import GatewayFactory
 from tests.integration.cached import HintServer
+from tests.integration.raw_session import RawSession
 from tests.integration.test_cache_redis import READ_CACHED, section
 from tests.integration.test_failover import post
-from tests.integration.test_sessions import RawSession, keys
 from tests.integration.test_shared_redis import alive, forget, gateways, sharing, works
 from tests.servers import pool_toml, serving
 from tests.servers.faults import FaultServer
 from tests.servers.handshakes import Handshakes
 from tests.servers.redis_server import RedisServer
 from tests.waiting import until
-
-__all__ = ["keys"]
 
 RINGS = [KeyRing([Key(name, name.encode() * 32)]) for name in "ab"]
 TOKEN = "a.abc"
@@ -49,12 +46,6 @@ async def raw(redis: RedisServer) -> AsyncIterator[Redis]:
     async with Redis.from_url(redis.address) as client:
         await client.flushall()
         yield client
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[RawSession]:
-    async with aiohttp.ClientSession() as http:
-        yield RawSession(http)
 
 
 @pytest.fixture

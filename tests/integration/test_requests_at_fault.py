@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import GatewayFactory
 from tests.integration.raw_http import ask, tool_call
-from tests.integration.test_sessions import RawSession, call
+from tests.integration.raw_session import RawSession, call
 from tests.servers import Gateway, pool_toml
 from tests.servers.fault_replica import FaultReplica
 from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy, status

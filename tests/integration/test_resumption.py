@@ -14,7 +14,7 @@ import pytest
 from mcp import Client
 
 from tests.conftest import GatewayFactory
-from tests.integration.test_sessions import HEADERS, RawSession, call
+from tests.integration.raw_session import HEADERS, RawSession, call
 from tests.servers import (
     Gateway,
     ServerProcess,
@@ -92,12 +92,6 @@ async def npm_servers() -> AsyncIterator[tuple[ServerProcess, ...]]:
     """Servers that send events on their own, and remember events."""
     async with aserving(*(npm_everything_server(name) for name in "abc")) as servers:
         yield servers
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as client:
-        yield client
 
 
 async def make_it_speak(front: Gateway, session: RawSession) -> None:

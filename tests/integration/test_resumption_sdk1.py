@@ -12,8 +12,8 @@ from mcp import Client
 
 from tests.conftest import GatewayFactory
 from tests.integration.event_streams import session_headers
+from tests.integration.raw_session import RawSession, call
 from tests.integration.test_resumption import Event, Events, stream
-from tests.integration.test_sessions import RawSession, call
 from tests.servers import Gateway, Replica, aserving, pool_toml, sdk1_replica
 from tests.servers.process import HOST
 from tests.waiting import until
@@ -95,12 +95,6 @@ class Wire:
 async def server() -> AsyncIterator[Replica]:
     async with aserving(sdk1_replica("a", events=True)) as (server,):
         yield server
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as client:
-        yield client
 
 
 def working() -> dict[str, Any]:

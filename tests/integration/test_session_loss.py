@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from mcppool.wire.sealing import generate_key_line
 from tests.conftest import GatewayFactory
+from tests.integration.raw_session import RawSession, call
 from tests.integration.test_listening import available
-from tests.integration.test_sessions import RawSession, call
 from tests.servers import Replica, executions, pool_toml, urls_of
 from tests.servers.faults import Behaviour, Exchange, FaultServer, gated, healthy, reset_before, status
 from tests.servers.handshakes import Handshakes
@@ -25,12 +23,6 @@ FAIL = '[pools.sessions]\non_loss = "fail"\n'
 
 def home_of(name: str, replicas: tuple[Replica, ...]) -> Replica:
     return next(replica for replica in replicas if replica.name == name)
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[RawSession]:
-    async with aiohttp.ClientSession() as http:
-        yield RawSession(http)
 
 
 async def test_a_session_whose_replica_is_killed_goes_on_elsewhere(

@@ -4,79 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 from mcp import Client
 from mcp_types import ElicitRequestParams, ElicitResult
 
 from mcppool.wire.sealing import generate_key_line
 from tests.conftest import GatewayFactory
-from tests.servers import Gateway, Replica, pool_toml, text_of, urls_of
+from tests.integration.raw_session import RawSession, call
+from tests.servers import Replica, pool_toml, text_of, urls_of
 from tests.waiting import until
-
-HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-HELLO = {
-    "jsonrpc": "2.0",
-    "id": 0,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "mcppool-tests", "version": "1"},
-    },
-}
-
-
-def call(tool: str, **arguments: Any) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
-
-
-class RawSession:
-    """One session over bare HTTP, with an id that can be taken from one gateway to another."""
-
-    def __init__(self, http: aiohttp.ClientSession) -> None:
-        self._http = http
-        self.id = ""
-
-    async def open(self, gateway: Gateway) -> None:
-        async with self._http.post(gateway.url, json=HELLO, headers=HEADERS) as response:
-            assert response.status == 200
-            self.id = response.headers["Mcp-Session-Id"]
-            await response.read()
-        status, _ = await self.post(gateway, {"jsonrpc": "2.0", "method": "notifications/initialized"})
-        assert status == 202
-
-    async def post(self, gateway: Gateway, message: dict[str, Any]) -> tuple[int, Any]:
-        headers = {**HEADERS, "Mcp-Session-Id": self.id, "MCP-Protocol-Version": "2025-11-25"}
-        async with self._http.post(gateway.url, json=message, headers=headers) as response:
-            text = (await response.read()).decode()
-            if response.content_type == "text/event-stream":
-                text = [line for line in text.splitlines() if line.startswith("data: {")][-1].removeprefix("data: ")
-            return response.status, json.loads(text) if text.startswith("{") else text
-
-    async def whoami(self, gateway: Gateway) -> str:
-        status, answer = await self.post(gateway, call("whoami"))
-        assert status == 200, answer
-        name: str = answer["result"]["structuredContent"]["name"]
-        return name
-
-    async def delete(self, gateway: Gateway) -> int:
-        headers = {"Mcp-Session-Id": self.id, "MCP-Protocol-Version": "2025-11-25"}
-        async with self._http.delete(gateway.url, headers=headers) as response:
-            return response.status
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> str:
-    """The line of [listener] with a key file that several gateways may share."""
-    file = tmp_path / "sealing-keys"
-    file.write_text(generate_key_line(time.time()) + "\n")
-    return f'sealing_keys = "{file}"'
 
 
 async def test_either_of_two_gateways_that_share_a_key_serves_any_session(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -20,15 +20,13 @@ from mcppool.cache.shared_sessions import SharedSession, SharedSessions
 from mcppool.pipeline.sessions.key_file import read_key_file
 from mcppool.wire.sealing import parse_keys
 from tests.conftest import GatewayFactory
-from tests.integration.test_sessions import RawSession, call, keys
+from tests.integration.raw_session import RawSession, call
 from tests.servers import Gateway, modern_call, pool_toml, serving, urls_of
 from tests.servers.faults import Exchange, FaultServer
 from tests.servers.handshakes import Handshakes, SessionLog
 from tests.servers.kinds import Replica
 from tests.servers.redis_server import RedisServer
 from tests.waiting import until
-
-__all__ = ["keys"]
 
 ROOM = "[pools.connection_pool]\nmax_connections = 20\n"
 CLIENT = "mcppool-tests"
@@ -38,12 +36,6 @@ CLIENT = "mcppool-tests"
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     with serving(RedisServer(tmp_path)) as (server,):
         yield server
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[RawSession]:
-    async with aiohttp.ClientSession() as http:
-        yield RawSession(http)
 
 
 def sharing(redis: RedisServer, *, timeout: str = "10s") -> str:

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from tests.conftest import GatewayFactory
-from tests.integration.test_sessions import RawSession, call
+from tests.integration.raw_session import RawSession, call
 from tests.servers import pool_toml
 from tests.servers.faults import Exchange, FaultServer
 from tests.servers.handshakes import Handshakes

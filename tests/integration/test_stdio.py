@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import aiohttp
 import pytest
 
 from tests.conftest import GatewayFactory
-from tests.integration.test_sessions import HEADERS, RawSession, call
+from tests.integration.raw_session import HEADERS, RawSession, call
 from tests.requirements import CACHE, need_path, need_program
 from tests.servers import Gateway, executions, modern_call
 from tests.waiting import until
@@ -59,12 +58,6 @@ def runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as client:
-        yield client
 
 
 async def ask(http: aiohttp.ClientSession, front: Gateway, tool: str, **arguments: Any) -> Any:

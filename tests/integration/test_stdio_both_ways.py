@@ -14,13 +14,11 @@ from mcp import Client
 from mcp_types import CreateMessageRequestParams, CreateMessageResult, ElicitRequestParams, ElicitResult, TextContent
 
 from tests.conftest import GatewayFactory
-from tests.integration.test_sessions import HEADERS, RawSession, call
-from tests.integration.test_stdio import SERVER, ask, http, pool
+from tests.integration.raw_session import HEADERS, RawSession, call
+from tests.integration.test_stdio import SERVER, ask, pool
 from tests.requirements import CACHE, need_node, need_path
 from tests.servers import executions, modern_call, text_of
 from tests.waiting import until
-
-__all__ = ["http"]
 
 NPM_SCRIPT = CACHE / "npm/node_modules/@modelcontextprotocol/server-everything/dist/index.js"
 

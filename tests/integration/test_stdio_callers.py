@@ -13,11 +13,9 @@ import pytest
 from tests.conftest import GatewayFactory
 from tests.integration.stdio_helpers import Caller, odd, rows_in, value_of
 from tests.integration.test_stdio import SERVER as SDK_SERVER
-from tests.integration.test_stdio import http, pool
+from tests.integration.test_stdio import pool
 from tests.requirements import need_path
 from tests.servers.kinds import MCP1_PYTHON
-
-__all__ = ["http"]
 
 SDK_PROGRAM = """
 import asyncio

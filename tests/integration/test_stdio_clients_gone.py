@@ -8,12 +8,10 @@ import aiohttp
 import pytest
 
 from tests.conftest import GatewayFactory
+from tests.integration.raw_session import HEADERS
 from tests.integration.stdio_helpers import Caller, odd, value_of
-from tests.integration.test_sessions import HEADERS
-from tests.integration.test_stdio import http, runs
+from tests.integration.test_stdio import runs
 from tests.waiting import until
-
-__all__ = ["http"]
 
 SHORT = '[pools.local]\nidle_timeout = "300ms"'
 FORGETFUL = SHORT + '\n[pools.sessions]\nidle_timeout = "1s"'

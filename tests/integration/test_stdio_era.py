@@ -12,9 +12,6 @@ from mcp import Client
 
 from tests.conftest import GatewayFactory
 from tests.integration.stdio_helpers import Caller, answered, odd, value_of
-from tests.integration.test_stdio import http
-
-__all__ = ["http"]
 
 
 @pytest.mark.parametrize(

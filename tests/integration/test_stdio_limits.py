@@ -13,13 +13,11 @@ import aiohttp
 import pytest
 
 from tests.conftest import GatewayFactory
+from tests.integration.raw_session import HEADERS, HELLO
 from tests.integration.stdio_helpers import ODD, Caller, answered, odd, value_of
-from tests.integration.test_sessions import HEADERS, HELLO
-from tests.integration.test_stdio import http, runs
+from tests.integration.test_stdio import runs
 from tests.servers import modern_call
 from tests.waiting import until
-
-__all__ = ["http"]
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,8 @@ import aiohttp
 from tests.conftest import GatewayFactory
 from tests.integration.stdio_helpers import Caller, value_of
 from tests.integration.test_listening import Stream
-from tests.integration.test_stdio import http, pool
+from tests.integration.test_stdio import pool
 from tests.servers import Gateway, modern_request
-
-__all__ = ["http"]
 
 PROGRAM = """
 import asyncio, os

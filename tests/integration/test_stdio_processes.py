@@ -15,10 +15,8 @@ import pytest
 
 from tests.conftest import GatewayFactory
 from tests.integration.stdio_helpers import ODD, answered, odd, value_of
-from tests.integration.test_stdio import children, http, pool, runs
+from tests.integration.test_stdio import children, pool, runs
 from tests.waiting import until
-
-__all__ = ["http"]
 
 
 def noted(log: Path, what: str) -> list[Any]:

@@ -24,9 +24,9 @@ from mcp import Client
 from mcppool.cli.main import main
 from tests.conftest import Trio
 from tests.integration.raw_http import Answer, RawClient, ask, request
+from tests.integration.raw_session import HEADERS, HELLO, call
 from tests.integration.test_breaker import CLOSED, FAILS, OPEN
 from tests.integration.test_overload import Crowd
-from tests.integration.test_sessions import HEADERS, HELLO, call
 from tests.integration.test_stdio import children
 from tests.servers import Gateway, Replica, free_port, modern_call, pool_toml, urls_of
 from tests.servers.faults import Behaviour, FaultServer, healthy

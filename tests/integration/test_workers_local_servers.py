@@ -16,13 +16,11 @@ import aiohttp
 import pytest
 
 from tests.integration.raw_http import RawClient, request
-from tests.integration.test_sessions import HEADERS, RawSession, call
-from tests.integration.test_stdio import SERVER, ask, both, children, http, pool, runs, socket_files
+from tests.integration.raw_session import HEADERS, RawSession, call
+from tests.integration.test_stdio import SERVER, ask, both, children, pool, runs, socket_files
 from tests.integration.test_workers import ask_at, one_connection_at_each
 from tests.servers import Gateway, modern_call
 from tests.waiting import until
-
-__all__ = ["http"]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from mcppool.gateway.http.tls import Certificate
 from mcppool.gateway.sealing_keys import read_keys
 from mcppool.observe.audit_sinks import unwritable
 from mcppool.observe.bearer_token import read_token
-from mcppool.pipeline.pool.requirements import server_tls, unmet_needs
+from mcppool.pipeline.pool.requirements import server_tls, unmet_needs, unusable
 from mcppool.spec import ConfigError, PoolSpec, Problem, Snapshot
 from mcppool.spec.address import is_internal, is_loopback
 from mcppool.spec.layers import Layers
@@ -58,12 +58,7 @@ def _admin(snapshot: Snapshot) -> Iterator[Problem]:
     tls = snapshot.metrics.tls
     if tls is not None:
         yield from _problems_of(lambda: Certificate(tls, "metrics.tls"))
-    file = snapshot.metrics.token_file
-    if file is not None:
-        try:
-            read_token(file)
-        except (OSError, ValueError) as error:
-            yield Problem("metrics.token_file", f"cannot be used: {error}", file)
+    yield from unusable("metrics.token_file", snapshot.metrics.token_file, read_token)
 
 
 def _zones(snapshot: Snapshot) -> Iterator[Problem]:

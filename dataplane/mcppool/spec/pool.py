@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -26,7 +25,7 @@ from mcppool.spec.sections.timeouts import TimeoutsSpec
 from mcppool.spec.sections.tools import ToolName, ToolSpec
 from mcppool.spec.sections.tracing import TracingSpec
 from mcppool.spec.urls import shown_key
-from mcppool.spec.values import Flag, Hint, Integer, SnapshotOnly, Text
+from mcppool.spec.values import Flag, Hint, Integer, SnapshotOnly, Text, split_url
 
 DEFAULT_REPLICAS = 3
 """Default number of processes of a local server."""
@@ -39,16 +38,12 @@ def _check_url(url: str) -> str:
     """Refuse anything but the plain address of a server, and name the wrong part."""
     if any(c <= " " or c == "\x7f" for c in url):
         raise PydanticCustomError("url", "has white space or control characters in it")
-    try:
-        parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        raise PydanticCustomError("url", "is not a URL") from None
+    parts = split_url(url)
     if parts.scheme not in ("http", "https"):
         raise PydanticCustomError("url", "does not begin with http:// or https://")
     if "@" in parts.netloc:
         raise PydanticCustomError("url", "has a user name or password in it, and it would show in logs")
-    if not host:
+    if not parts.hostname:
         raise PydanticCustomError("url", "names no host")
     if "#" in url:
         raise PydanticCustomError("url", "has a fragment (#…), which no server ever sees")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import GetCoreSchemaHandler, Strict, StringConstraints, ValidationInfo
 from pydantic_core import PydanticCustomError, core_schema
@@ -222,3 +223,13 @@ Scope = Annotated[
 
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=4096), OnDisk()]
 """The path of a file, as the gateway sees it."""
+
+
+def split_url(url: str) -> SplitResult:
+    """The parts of a URL whose host and port can be read. Raises PydanticCustomError."""
+    try:
+        parts = urlsplit(url)
+        _host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise PydanticCustomError("url", "is not a URL") from None
+    return parts

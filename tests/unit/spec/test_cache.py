@@ -93,6 +93,7 @@ def test_a_cache_in_a_database_needs_no_address() -> None:
         ("postgresql://db/x?connect_timeout=3", "has the parameter connect_timeout; allowed: sslmode"),
         ("postgresql://db/x?sslmode=often", "has sslmode=often; allowed: disable, allow, prefer, require, verify-ca"),
         ("postgresql://db/x?sslmode=", "has sslmode=; allowed: disable, allow"),
+        ("postgresql://db/x?sslmode", "has a parameter without a value"),
         ("postgresql:///x", "names no host"),
         ("postgresql://db:port/x", "is not a URL"),
         ("postgresql://db/x/y", "is not USER@HOST:PORT with the name of a database"),

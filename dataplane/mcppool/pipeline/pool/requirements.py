@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -91,12 +91,16 @@ def _outbound(pool: PoolSpec) -> Iterator[Problem]:
 
 
 def _lock_file(pool: PoolSpec) -> Iterator[Problem]:
-    file = pool.catalog.lock_file
+    yield from unusable("catalog.lock_file", pool.catalog.lock_file, read_lock)
+
+
+def unusable(place: str, file: str | None, read: Callable[[str], object]) -> Iterator[Problem]:
+    """The reason why a file that the configuration names at `place` cannot be read."""
     if file is not None:
         try:
-            read_lock(file)
+            read(file)
         except (OSError, ValueError) as error:
-            yield Problem("catalog.lock_file", f"cannot be used: {error}", file)
+            yield Problem(place, f"cannot be used: {error}", file)
 
 
 def _collectors(pool: PoolSpec) -> Iterator[Problem]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from mcppool.spec.model import Excludes, Needs, Rule, Section
-from mcppool.spec.values import Duration, FileName, Flag, Hint, Integer, Size
+from mcppool.spec.values import Duration, FileName, Flag, Hint, Integer, Size, split_url
 
 REDIS_URL_PATTERN = r"^(rediss?://[^\s/?#@]+(/[0-9]+)?|unix:///[^\s?#@]+)$"
 
@@ -18,11 +18,7 @@ REDIS_SERVER_PATTERN = r"^rediss?://[^\s/?#@]+(/[0-9]+)?$"
 
 def _check_redis_url(url: str) -> str:
     """Refuse anything but the plain address of a Redis server, and name the wrong part."""
-    try:
-        parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        raise PydanticCustomError("url", "is not a URL") from None
+    parts = split_url(url)
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise PydanticCustomError("url", "does not begin with redis://, rediss:// or unix://")
     if "@" in parts.netloc:
@@ -30,9 +26,9 @@ def _check_redis_url(url: str) -> str:
     if parts.query or parts.fragment or any(c <= " " for c in url):
         raise PydanticCustomError("url", "has more in it than an address and the number of a database")
     if parts.scheme == "unix":
-        if host or not parts.path.strip("/"):
+        if parts.hostname or not parts.path.strip("/"):
             raise PydanticCustomError("url", "names no socket")
-    elif not host or not (parts.path.strip("/") or "0").isdigit():
+    elif not parts.hostname or not (parts.path.strip("/") or "0").isdigit():
         raise PydanticCustomError("url", "is not HOST:PORT with the number of a database, or nothing, after it")
     return url
 
@@ -75,12 +71,11 @@ _INSTEAD = {
 
 def _check_sql_url(url: str) -> str:
     """Refuse anything but the plain address of a database, and name the wrong part."""
+    parts = split_url(url)
     try:
-        parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port
         query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
-        raise PydanticCustomError("url", "is not a URL") from None
+        raise PydanticCustomError("url", "has a parameter without a value") from None
     if parts.scheme not in ("sqlite", "postgresql", "postgres"):
         raise PydanticCustomError("url", "does not begin with sqlite:/// or postgresql://")
     if parts.password is not None:
@@ -101,7 +96,7 @@ def _check_sql_url(url: str) -> str:
                 "has the parameter {key}; allowed: sslmode{instead}",
                 {"key": key, "instead": _INSTEAD.get(key, "")},
             )
-    if not host:
+    if not parts.hostname:
         raise PydanticCustomError("url", "names no host")
     if "/" in parts.path.removeprefix("/") or " " in url:
         raise PydanticCustomError("url", "is not USER@HOST:PORT with the name of a database, or nothing, after it")

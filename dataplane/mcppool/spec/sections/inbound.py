@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from mcppool.spec.address import is_loopback
 from mcppool.spec.model import Check, Exclusive, Member, Rule, Section
-from mcppool.spec.values import Duration, DurationRule, FileName, Hint, Integer, Scope, Text
+from mcppool.spec.values import Duration, DurationRule, FileName, Hint, Integer, Scope, Text, split_url
 
 InboundType = Literal["none", "api_keys", "jwt", "introspection", "mtls", "passthrough"]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -38,14 +38,10 @@ KEY_HEADERS_NEVER: Final = frozenset(
 
 def check_absolute_url(url: str) -> str:
     """Refuse anything but an absolute HTTP URL without user name, query and fragment."""
-    try:
-        parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        raise PydanticCustomError("url", "is not a URL") from None
+    parts = split_url(url)
     if any(c <= " " or c == "\x7f" for c in url):
         raise PydanticCustomError("url", "has white space or control characters in it")
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise PydanticCustomError("url", "is not an absolute URL")
     if "@" in parts.netloc:
         raise PydanticCustomError("url", "has a user name or password in it")
