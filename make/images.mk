@@ -15,7 +15,7 @@ e2e: $(DEV) images chart ## docs/tutorials/kubernetes.md, run in a real cluster:
 	$(BIN)/pytest e2e $(PYTEST_ARGS)
 
 .PHONY: e2e-all
-e2e-all: $(DEV) images chart ## the same, and what takes longer: nodes and the API server that go away, upgrades, autoscaling
+e2e-all: $(DEV) images chart ## the same, and what takes longer: nodes and the API server that go away, upgrades, autoscaling, rotation of keys
 	-@scripts/build-images prometheus # without these, tests say what is missing
 	-@scripts/build-images keda
 	scripts/build-previous-images
