@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -32,15 +32,20 @@ def with_upstream() -> Iterator[Bench]:
 
 
 def in_turns(
-    bench: Bench, running: Sequence[Target], scene: Scene, options: argparse.Namespace, where: str = ""
+    bench: Bench,
+    running: Sequence[Target],
+    scene: Scene,
+    options: argparse.Namespace,
+    where: str = "",
+    load: Callable[[Bench, Target, Scene, int], Round] = measure,
 ) -> Rounds:
     """Load each of them in each round, every other round in the reverse order. `options` has `rounds` and `seconds`."""
     for target in running:
-        measure(bench, target, scene, 1)
+        load(bench, target, scene, 1)
     rounds: dict[str, list[Round]] = {target.name: [] for target in running}
     for number in range(options.rounds):
         for target in running[:: 1 if number % 2 else -1]:
-            rounds[target.name].append(measure(bench, target, scene, options.seconds))
+            rounds[target.name].append(load(bench, target, scene, options.seconds))
         costs = ", ".join(f"{name} {each[-1].cpu * 1e6:.1f}" for name, each in rounds.items())
         command.say(f"{where}round {number + 1} of {options.rounds}: {costs} µs/call")
     return rounds

@@ -32,10 +32,10 @@ from mcppool.wire.sealing import generate_key_line
 from mcppool.workers import sockets
 from mcppool.workers.channel import Channel, ChannelClosed
 from mcppool.workers.merged_gateways import merged_gateways
-from mcppool.workers.merged_metrics import MergedFamily, Sent, counts
-from mcppool.workers.restarts import Restarts
+from mcppool.workers.merged_metrics import MergedFamily, counts
 from mcppool.workers.shared_programs import OF_PROGRAMS, SharedPrograms
 from mcppool.workers.shared_state import SharedState
+from mcppool.workers.worker_process import Place, WorkerProcess, how_it_ended
 
 PATIENCE: Final = 10.0
 """Seconds beyond the drain time in which a worker must end, before it is killed."""
@@ -49,52 +49,6 @@ class StartFailed(Exception):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
-
-
-class WorkerProcess:
-    """One process. `number` is its own; `place` is that of its sockets, from 1."""
-
-    def __init__(self, number: int, place: int, process: asyncio.subprocess.Process, channel: Channel) -> None:
-        self.number = number
-        self.place = place
-        self.process = process
-        self.channel = channel
-        self.began = monotonic()
-        self.started_at = datetime.now(UTC)
-        self.serving = asyncio.Event()
-        self.ended = asyncio.Event()
-        self.problems: list[str] = []
-        self.last: list[Sent] = []
-        """Its metrics at the last look."""
-
-    async def begins(self) -> bool:
-        """Wait until it serves, or has ended; returns whether it serves."""
-        waits = [asyncio.create_task(event.wait()) for event in (self.serving, self.ended)]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        return self.serving.is_set() and not self.ended.is_set()
-
-    def signal(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
-        if self.process.returncode is None:
-            try:
-                self.process.send_signal(number)
-            except ProcessLookupError:
-                pass  # it has ended just now
-
-
-class Place:
-    """The sockets of one worker after another, and the worker that has them."""
-
-    def __init__(self, number: int, bound: list[socket.socket]) -> None:
-        self.number = number
-        self.sockets = bound
-        self.restarts = Restarts()
-        self.worker: WorkerProcess | None = None
-        self.last_end = ""
 
 
 class Supervisor:
@@ -318,7 +272,7 @@ class Supervisor:
             return
         place.worker = None
         self.ended_by_themselves += 1
-        place.last_end = _how(status)
+        place.last_end = how_it_ended(status)
         wait = place.restarts.ended(monotonic() - worker.began, self._rng)
         log.error(
             "worker_ended", worker=place.number, pid=worker.process.pid, how=place.last_end, restart_in=round(wait, 2)
@@ -369,8 +323,3 @@ class Supervisor:
         task = guard("worker", running, about=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _how(status: int) -> str:
-    """How a process ended, in words."""
-    return f"it ended with signal {-status}" if status < 0 else f"it ended with status {status}"

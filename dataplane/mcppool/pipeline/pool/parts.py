@@ -87,6 +87,7 @@ class PoolParts:
         peers: Peers | None = None,
     ) -> None:
         self.name = spec.name
+        self.ring = ring
         self.peers = peers
         self.metrics = metrics
         self.memory = memory = memory or MemoryBudget()
@@ -117,6 +118,11 @@ class PoolParts:
             refresh_outbound=self.outbound.refresh,
         )  # fmt: skip
         self.local = self.membership.local = self._start_servers(sole_client) if spec.command else None
+        self._assembled()
+
+    def _assembled(self) -> None:
+        """All parts are there: the pool gets its endpoints."""
+        raise NotImplementedError
 
     def _observing(self) -> None:
         self.recent = RecentEvents()

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Mapping
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mcppool.observe.metrics import PoolMetrics
-from mcppool.pipeline.peers import Peers
 from mcppool.pipeline.pool.changes import Changes, can_become, compare
 from mcppool.pipeline.pool.housekeeping import SWEEP
 from mcppool.pipeline.pool.parts import PoolParts
 from mcppool.pipeline.redis import make_redis
 from mcppool.pipeline.sql import make_sql
 from mcppool.policy.adaptive_retry import AdaptiveRetry
-from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import EndpointSpec, PoolSpec
 from mcppool.supervision import guard, supervise
 from mcppool.upstream.http.tls import UpstreamTls
@@ -29,27 +25,14 @@ if TYPE_CHECKING:
 
 
 class ServerPool(PoolParts):
-    """All replicas of one MCP server. `serve` answers one call."""
+    """All replicas of one MCP server. `serve` answers one call. The arguments are those of `PoolParts`."""
 
-    def __init__(
-        self,
-        spec: PoolSpec,
-        metrics: PoolMetrics,
-        ring: KeyRing,
-        rng: random.Random | None = None,
-        zone: str | None = None,
-        memory: MemoryBudget | None = None,
-        *,
-        sole_client: Mapping[str, str] | None = None,
-        peers: Peers | None = None,
-    ) -> None:
-        super().__init__(spec, metrics, ring, rng, zone, memory, sole_client=sole_client, peers=peers)
-        self._ring = ring
+    def _assembled(self) -> None:
         self._sweeper: asyncio.Task[None] | None = None
         self.tracing: PoolTracing | None = None
         self.serve: Serve = self.pipeline.serve
         self._keep_tracing()
-        for endpoint in self._configured(spec):
+        for endpoint in self._configured(self.spec):
             self.membership.add(endpoint)
         self.renew_candidates()
         self.membership.settle()
@@ -95,9 +78,9 @@ class ServerPool(PoolParts):
     def _configure_stores(self, changes: Changes) -> None:
         former, former_sql = self.redis, self.sql
         if changes.sql:
-            self.sql = make_sql(self.spec, self._ring, self.metrics.sql_errors)
+            self.sql = make_sql(self.spec, self.ring, self.metrics.sql_errors)
         if changes.redis:
-            self.redis = make_redis(self.spec, self._ring, self.metrics.redis_errors)
+            self.redis = make_redis(self.spec, self.ring, self.metrics.redis_errors)
             self._share_sessions()
         if changes.admission:
             self.attempts.admission = self._make_admission()  # calls inside the old one leave it there
@@ -127,7 +110,7 @@ class ServerPool(PoolParts):
 
     def renew_ring(self, ring: KeyRing) -> None:
         """Apply changed sealing keys."""
-        self._ring = ring
+        self.ring = ring
         self.sessions.renew_ring(ring)
         self.pins.renew_ring(ring)
         if self.redis is not None:

@@ -1,0 +1,63 @@
+"""One worker as the supervisor sees it, and the place that workers take one after another."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from datetime import UTC, datetime
+from time import monotonic
+
+from mcppool.workers.channel import Channel
+from mcppool.workers.merged_metrics import Sent
+from mcppool.workers.restarts import Restarts
+
+
+class WorkerProcess:
+    """One process. `number` is its own; `place` is that of its sockets, from 1."""
+
+    def __init__(self, number: int, place: int, process: asyncio.subprocess.Process, channel: Channel) -> None:
+        self.number = number
+        self.place = place
+        self.process = process
+        self.channel = channel
+        self.began = monotonic()
+        self.started_at = datetime.now(UTC)
+        self.serving = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.problems: list[str] = []
+        self.last: list[Sent] = []
+        """Its metrics at the last look."""
+
+    async def begins(self) -> bool:
+        """Wait until it serves, or has ended; returns whether it serves."""
+        waits = [asyncio.create_task(event.wait()) for event in (self.serving, self.ended)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return self.serving.is_set() and not self.ended.is_set()
+
+    def signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.process.returncode is None:
+            try:
+                self.process.send_signal(number)
+            except ProcessLookupError:
+                pass  # it has ended just now
+
+
+class Place:
+    """The sockets of one worker after another, and the worker that has them."""
+
+    def __init__(self, number: int, bound: list[socket.socket]) -> None:
+        self.number = number
+        self.sockets = bound
+        self.restarts = Restarts()
+        self.worker: WorkerProcess | None = None
+        self.last_end = ""
+
+
+def how_it_ended(status: int) -> str:
+    """How a process ended, in words."""
+    return f"it ended with signal {-status}" if status < 0 else f"it ended with status {status}"
