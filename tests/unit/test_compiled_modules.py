@@ -79,6 +79,8 @@ def faults_of_function(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list
             found += [f"{node.lineno}: the argument {name} is deleted" for name in deleted & names]
         elif isinstance(node, ast.Yield | ast.YieldFrom) and isinstance(function, ast.AsyncFunctionDef):
             found.append(f"{node.lineno}: {function.name} is an asynchronous generator")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".__new__"):
+            found.append(f"{node.lineno}: an instance is made without its constructor")
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr | ast.BitAnd | ast.Sub):
             sides = [side for side in (node.left, node.right) if isinstance(side, ast.Call)]
             if any(isinstance(side.func, ast.Attribute) and side.func.attr in ("keys", "items") for side in sides):
@@ -126,6 +128,7 @@ def test_the_list_has_each_module_once_in_order_and_every_one_exists() -> None:
         ("class Message(Struct, frozen=True): pass", "1: Message has the base class Struct"),
         ("class State(Enum):\n  def __init__(self, x): pass", "1: the enumeration State has a constructor"),
         ("async def work(request):\n  del request", "2: the argument request is deleted"),
+        ("def f():\n  return Plan.__new__(Plan)", "2: an instance is made without its constructor"),
         ("async def parts(body):\n  yield body", "2: parts is an asynchronous generator"),
         ("def f(d):\n  return KNOWN | d.keys()", "2: the result of an operation on the view of a dictionary is a set"),
     ],

@@ -33,13 +33,16 @@ class HeadNotes:
         "duplicates", "extra", "forward", "headers", "is_json", "listed", "modern", "path", "query", "welcome",
     )  # fmt: skip
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, known: HeadNotes | None = None) -> None:
+        self._lines = head.lines
+        self._spot: _Spot | None = None  # of the value that varied last
+        if known is not None:
+            self._copy(known)
+            return
         self.agreed: tuple[object, ...] | None = None
         self.headers: dict[str, str] = {}
         self.duplicates: tuple[str, ...] = ()
-        self._spot: _Spot | None = None  # of the value that varied last
         self._verb = head.method
-        self._lines = head.lines
         for name, value in self._decoded():
             if name in self.headers and is_single_valued(name):
                 self.duplicates = (*self.duplicates, name)
@@ -59,14 +62,7 @@ class HeadNotes:
     def varied(self, head: Head) -> HeadNotes:
         """The notes of a head that differs from this one by `head.changes` only: nothing that they decide depends on
         these headers."""
-        notes: HeadNotes = HeadNotes.__new__(HeadNotes)
-        notes.agreed, notes.duplicates, notes._verb = self.agreed, self.duplicates, self._verb
-        notes.accepts_events, notes.modern, notes.is_json = self.accepts_events, self.modern, self.is_json
-        notes.welcome, notes.cors, notes.path, notes.query = self.welcome, self.cors, self.path, self.query
-        notes.credential, notes.credential_read_by = self.credential, self.credential_read_by
-        notes.listed, notes.forward, notes.extra = self.listed, self.forward, self.extra
-        notes.headers = self.headers.copy()
-        notes._lines, notes._spot = head.lines, None
+        notes = HeadNotes(head, self)
         if len(head.changes) == 1 and not self.extra:
             ((at, value),) = head.changes
             spot = self._spot
@@ -83,6 +79,14 @@ class HeadNotes:
             if notes.extra:
                 notes.extra = _with_line(notes.extra, line, new)
         return notes
+
+    def _copy(self, known: HeadNotes) -> None:
+        self.agreed, self.duplicates, self._verb = known.agreed, known.duplicates, known._verb
+        self.accepts_events, self.modern, self.is_json = known.accepts_events, known.modern, known.is_json
+        self.welcome, self.cors, self.path, self.query = known.welcome, known.cors, known.path, known.query
+        self.credential, self.credential_read_by = known.credential, known.credential_read_by
+        self.listed, self.forward, self.extra = known.listed, known.forward, known.extra
+        self.headers = known.headers.copy()
 
     def _decoded(self) -> list[tuple[str, bytes]]:
         return [(name.decode("latin-1"), value) for name, value in self._lines]

@@ -67,14 +67,11 @@ class Plan:
 
     def with_message(self, body: bytes, forward: bytes) -> Plan:
         """The same plan for another body and other header lines."""
-        plan: Plan = Plan.__new__(Plan)
-        plan.retry_class, plan.retry, plan.unsafe, plan.hedge_after = (
-            self.retry_class, self.retry, self.unsafe, self.hedge_after,
-        )  # fmt: skip
-        plan.deadline, plan.end, plan.tool, plan.key = self.deadline, self.end, self.tool, self.key
+        plan = Plan(self.retry_class, self.deadline, self.tool, self.retry, body)
+        plan.unsafe, plan.hedge_after, plan.end, plan.key = self.unsafe, self.hedge_after, self.end, self.key
         plan.pin, plan.refusal, plan.kept = self.pin, self.refusal, self.kept
         plan.call, plan.conceal = self.call, self.conceal
-        plan.body, plan.forward = body, forward
+        plan.forward = forward
         return plan
 
     @property
