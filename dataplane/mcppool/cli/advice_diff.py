@@ -60,13 +60,15 @@ def _changed(text: str, pool: str, comment: list[str], change: Mapping[str, Any]
     begin, end = place
     path = _parts(change["key"])
     for at in range(begin, end):
-        if (table := _table_at(lines, begin, at)) is not None and _key_at(lines[at], table) == path:
-            new = (
-                []
-                if change["proposed"] is None
-                else [f"{lines[at].partition('=')[0].rstrip()} = {_toml(change['proposed'])}"]
-            )
-            return "\n".join([*lines[:at], *comment, f"# {lines[at].strip()}", *new, *lines[at + 1 :], ""])
+        if (table := _table_at(lines, begin, at)) is None:
+            continue
+        inline = _inline(lines[at], table, path, change["proposed"])
+        if inline is None and _key_at(lines[at], table) != path:
+            continue
+        new = [inline] if inline is not None else []
+        if inline is None and change["proposed"] is not None:
+            new = [f"{lines[at].partition('=')[0].rstrip()} = {_toml(change['proposed'])}"]
+        return "\n".join([*lines[:at], *comment, f"# {lines[at].strip()}", *new, *lines[at + 1 :], ""])
     if change["proposed"] is None:
         return None
     for size in range(len(path) - 1, 0, -1):  # the deepest table that the file has
@@ -77,6 +79,35 @@ def _changed(text: str, pool: str, comment: list[str], change: Mapping[str, Any]
     line = f"{_dotted(path)} = {_toml(change['proposed'])}"
     below = _name_line(lines, begin, end) + 1
     return "\n".join([*lines[:below], *comment, line, *lines[below:], ""])
+
+
+def _inline(line: str, table: tuple[str, ...], path: tuple[str, ...], proposed: Any) -> str | None:
+    """The line with the change in its inline table (`pool = {max_concurrent = 4}`); None if it has no such table on the
+    way to the key."""
+    key, equals, _ = line.partition("=")
+    if not equals:
+        return None
+    try:
+        document: Any = tomllib.loads(line)
+        name = _parts(key)
+    except tomllib.TOMLDecodeError:
+        return None
+    for part in name:
+        document = document.get(part) if isinstance(document, dict) else None
+    above = (*table, *name)
+    if not name or not isinstance(document, dict) or path[: len(above)] != above or len(path) == len(above):
+        return None
+    *way, last = path[len(above) :]
+    inner = document
+    for part in way:
+        inner = inner.setdefault(part, {})
+        if not isinstance(inner, dict):
+            return None
+    if proposed is None:
+        inner.pop(last, None)
+    else:
+        inner[last] = proposed
+    return f"{key.rstrip()} = {_toml(document)}"
 
 
 def _commented(text: str, pool: str, comment: list[str], change: Mapping[str, Any]) -> str:
@@ -166,4 +197,6 @@ def _dotted(path: Sequence[str]) -> str:
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_dotted((name,))} = {_toml(inner)}' for name, inner in value.items())}}}"
     return json.dumps(value)

@@ -99,10 +99,15 @@ def test_a_replaced_line_stays_as_a_comment_and_a_removed_key_too(tmp_path: Path
 
 
 def test_a_change_that_no_line_can_make_is_a_comment(tmp_path: Path) -> None:
-    text = patched(tmp_path, piece("two", ("cache.type", "memory"), ("endpoints", 4)))
+    text = patched(tmp_path, piece("two", ("endpoints", 4)))
     assert loads_toml(text).pools == loads_toml(FILE).pools
-    assert '# advice: cache.type: "memory"' in text
     assert "# advice: endpoints: 4" in text
+
+
+def test_a_change_that_the_file_refuses_is_a_comment(tmp_path: Path) -> None:
+    text = patched(tmp_path, piece("two", ("cache.type", "paper")))
+    assert loads_toml(text).pools == loads_toml(FILE).pools
+    assert '# advice: cache.type: "paper"' in text
 
 
 def test_no_advice_is_no_difference() -> None:
@@ -115,3 +120,30 @@ def test_the_changes_of_one_piece_of_advice_stand_together_below_its_reason(tmp_
         'name = "one"\n# advice: It is so. Is it?\ntools.other.cache_ttl = "1m"\ncache.type = "memory"\nendpoints'
         in text
     )
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "proposed"),
+    [
+        ("limits.pool = {max_concurrent = 4}  # as ever", "limits.pool.max_concurrent", 8),
+        ("limits = {pool = {max_concurrent = 4}}", "limits.pool.max_concurrent", 8),
+        ("[pools.limits]\nendpoint = {max_concurrent = 4, max_queue = 1}", "limits.endpoint.max_queue", 8),
+        ("limits.endpoint = {max_concurrent = 4}", "limits.endpoint.max_queue", 8),
+        ('limits = {max_answer = "1MiB"}', "limits.endpoint.max_concurrent", "auto"),
+        ('tools = {find = {cache_ttl = "1m"}, "b.c" = {idempotent = true}}', "tools.find.cache_ttl", None),
+    ],
+)
+def test_a_change_in_an_inline_table_leaves_the_rest_of_the_table_as_it_is(
+    section: str, key: str, proposed: Any
+) -> None:
+    before = f'[[pools]]\nname = "one"\nendpoints = ["http://a/mcp"]\n{section}\n'
+    changed = [line[1:] for line in diff(before, "f", [piece("one", (key, proposed))]).splitlines() if line[:1] == "+"]
+    (line,) = (line for line in changed[1:] if not line.startswith("#"))
+    assert f"# {section.splitlines()[-1]}" in changed
+    after = loads_toml(before.replace(section.splitlines()[-1], line)).pools[0]
+    old = loads_toml(before).pools[0]
+    found = after.tools["find"].cache_ttl if "cache_ttl" in key else at(after, key)
+    assert found == (None if proposed == "auto" else proposed)
+    assert after != old
+    assert after.limits.max_answer == old.limits.max_answer
+    assert "b.c" not in old.tools or after.tools["b.c"] == old.tools["b.c"]
