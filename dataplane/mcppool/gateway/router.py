@@ -119,8 +119,9 @@ class Router:
             response.error(refused.status, refused.body, refused.headers)
             return
         pool = route.pool
+        usage = connection.usage.client
         if (
-            self._memory.full or connection.usage.client.full or (request.held is not None and request.held.lost)
+            self._memory.full or (usage.held and usage.full) or (request.held is not None and request.held.lost)
         ) and _is_new_work(call):
             self._refuse(call, connection, Reason.OVERLOADED, _full_memory(connection))
             return
@@ -128,7 +129,7 @@ class Router:
         if pool.attendance is not None and call.session is not None:
             connection.attended.enter(pool.attendance, call.session.upstream_id)
         connection.lifetime = _lifetime_of(call)
-        if (every := pool.spec.timeouts.keep_alive) and notes.accepts_events:
+        if (every := pool.settings.spec.timeouts.keep_alive) and notes.accepts_events:
             answered = call.request.id is not None and call.request.method not in _HEAD_FIRST
             connection.comment_on_silence(every, request.received, may_open=answered)
         outcome = Outcome()
@@ -191,6 +192,9 @@ class Router:
         if len(request.body) > BULK:
             return None
         auth = route.auth
+        usage = connection.usage
+        if auth is None and usage.client is usage.address:
+            return call_of_request(route.pool, request, notes, ANONYMOUS, usage.address.key)
         principal = ANONYMOUS if auth is None else auth.admit(_credential(auth, notes, connection))
         return None if principal is None else self._call_of(route.pool, principal, request, notes, connection)
 

@@ -63,7 +63,8 @@ class Exchange:
             connection.carried = call.request.id
             connection.tool = plan.tool
             attempt.connection = connection
-            attempt.line = call.session.line if call.session is not None else self._client_line(call)
+            line = b"" if self.attendance is None else _client_line(call)
+            attempt.line = line if call.session is None else call.session.line
             first_byte = NEVER if timeouts.first_byte is None else now + timeouts.first_byte
             data, body = _rendered(attempt)
             response = await connection.request(
@@ -88,11 +89,12 @@ class Exchange:
             if connection is not None:
                 connection.release()
 
-    def _client_line(self, call: Call) -> bytes:
-        """The header line that tells a local server's adapter the client of a new session; empty for other servers."""
-        if self.attendance is not None and call.address and call.request.method == "initialize":
-            return b"mcppool-client: %b\r\n" % call.principal.origin(call.address).encode("latin-1", "replace")
-        return b""
+
+def _client_line(call: Call) -> bytes:
+    """The header line that tells a local server's adapter the client of a new session."""
+    if call.address and call.request.method == "initialize":
+        return b"mcppool-client: %b\r\n" % call.principal.origin(call.address).encode("latin-1", "replace")
+    return b""
 
 
 async def _obtain_credentials(attempt: Attempt) -> None:

@@ -54,7 +54,7 @@ class Feedback:
         endpoint.latency.observe(now - started, now)
         endpoint.success.observe(True, now)
         outlier = endpoint.health.outlier
-        remembers = outlier.failures or outlier.ejections or outlier.ejected_until is not None
+        remembers = outlier.row.length or outlier.ejections or outlier.ejected_until is not None
         if remembers:
             if outlier.failures or outlier.probation:
                 self._tell(Lesson.ANSWERED, endpoint, plan, trial=outlier.probation)

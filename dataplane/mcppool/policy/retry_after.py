@@ -21,16 +21,13 @@ Kind = tuple[str, str]
 
 
 class RetryAfterTable(Generic[E]):
-    """The rests of one pool's endpoints. False while there are none, so that calls need not ask."""
+    """The rests of one pool's endpoints. `used` is False while there are none, so that calls need not ask."""
 
-    __slots__ = ("_until",)
+    __slots__ = ("_until", "used")
 
     def __init__(self) -> None:
         self._until: OrderedDict[Kind, dict[E, float]] = OrderedDict()
-
-    def __bool__(self) -> bool:
-        """Whether there are any."""
-        return bool(self._until)
+        self.used = False
 
     def begin(self, kind: Kind, endpoint: E, until: float, now: float, others: Collection[E]) -> bool:
         """The endpoint asks for a rest; returns whether it gets one, that is, whether one of the `others` could take
@@ -38,6 +35,7 @@ class RetryAfterTable(Generic[E]):
         resting = self._until.get(kind, {})
         if all(resting.get(other, now) > now for other in others if other != endpoint):
             return False
+        self.used = True
         resting[endpoint] = max(until, resting.get(endpoint, until))
         self._until[kind] = resting
         self._until.move_to_end(kind)
@@ -70,3 +68,4 @@ class RetryAfterTable(Generic[E]):
                 self._until[kind] = left
             else:
                 del self._until[kind]
+        self.used = bool(self._until)

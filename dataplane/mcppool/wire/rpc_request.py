@@ -124,7 +124,9 @@ def parse_request(body: bytes) -> RpcRequest:
     method = message.method
     # Encoding the parsed message gives its shortest form. If the body is no longer, it holds no repeated and no unknown
     # member and no white space around members; otherwise the slow path finds the cause.
-    if _encoded_size(message, len(body)) != len(body) or method is None or message.jsonrpc != "2.0":
+    size = len(body)
+    encoded = len(_encode(message)) if size < _LARGE else _encoded_size(message)
+    if encoded != size or method is None or message.jsonrpc != "2.0":
         return _parse_carefully(body)
     if not body.isascii():
         check_utf8(body)
@@ -147,10 +149,10 @@ def parse_request(body: bytes) -> RpcRequest:
     )
 
 
-def _encoded_size(message: _Message, size: int) -> int:
-    """Size of the encoded message in bytes; the arguments of a large one (`size` bytes) are not copied."""
+def _encoded_size(message: _Message) -> int:
+    """Size of the encoded message in bytes; its arguments are not copied."""
     params = message.params
-    if size < _LARGE or params is None or params.arguments is UNSET:
+    if params is None or params.arguments is UNSET:
         return len(_encode(message))
     arguments = params.arguments
     params.arguments = _DIGIT

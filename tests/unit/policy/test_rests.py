@@ -14,9 +14,9 @@ def resting(rests: RetryAfterTable[str], now: float) -> str:
 
 def test_an_endpoint_that_asks_for_a_rest_gets_it() -> None:
     rests: RetryAfterTable[str] = RetryAfterTable()
-    assert not rests
+    assert not rests.used
     assert rests.begin(KIND, "a", 10.0, 0.0, EVERYONE)
-    assert rests
+    assert rests.used
     assert resting(rests, 9.9) == "a"
     assert resting(rests, 10.0) == ""
 
@@ -58,11 +58,11 @@ def test_nothing_is_left_behind(how: str) -> None:
     rests.begin(KIND, "a", 10.0, 0.0, EVERYONE)
     if how == "time":
         rests.sweep(9.0)
-        assert rests
+        assert rests.used
     else:
         rests.forget("a")
     rests.sweep(10.0 if how == "time" else 0.0)
-    assert not rests
+    assert not rests.used
 
 
 def test_tools_that_clients_make_up_fill_nothing() -> None:

@@ -179,3 +179,15 @@ async def test_the_parser_does_not_see_the_chunks_of_an_answer_with_a_known_head
     head, end = answer.index(b"\r\n\r\n") + 4, len(answer) - 5
     assert (await exchange(line, answer, [head, end])).body == b"data: 1\n\n"
     assert len(seen) == 1
+
+
+async def test_the_head_of_an_answer_that_came_in_parts_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httptools, "HttpResponseParser", RecordingParser)
+    monkeypatch.setattr(RecordingParser, "seen", seen := [])
+    line = Line()
+    answer = chunked(b"data: 1\n\n", HEADS[4])
+    parts = [answer.index(b"\r\n\r\n") + 4, len(answer) - 5]
+    await exchange(line, answer, parts)
+    assert len(seen) == 3
+    assert (await exchange(line, answer, parts)).body == b"data: 1\n\n"
+    assert len(seen) == 3

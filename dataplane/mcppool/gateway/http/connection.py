@@ -340,14 +340,17 @@ class HttpConnection(asyncio.Protocol):
             self._enter(AWAITING_TURN)
             self._shared.reads.read_later(self)
         else:
-            self._enter(IDLE)
-            self._resume_reading()
+            self.state = IDLE
+            self.deadline = monotonic() + IDLE_TIMEOUT
+            if not self._reading:
+                self._resume_reading()
 
     def _deliver(self, request: HttpRequest) -> None:
         """Begin the call of a request."""
         self.response.start(request)
         self.lifetime = WITH_CLIENT
-        self._enter(SERVING)
+        self.state = SERVING
+        self.deadline = NEVER
         self._worker.serve(request)
 
     def _close(self) -> None:

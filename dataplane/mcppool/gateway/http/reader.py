@@ -164,8 +164,10 @@ class RequestReader:
             last = self._last
             if last is not None:
                 begin = last.body_in(data)
-                if begin and len(data) - begin <= UNCHARGED:  # one whole request, with the head of the one before
-                    check_length(len(data) - begin, self._limits.max_body)
+                size = len(data) - begin
+                if begin and size <= UNCHARGED:  # one whole request, with the head of the one before
+                    if size > self._limits.max_body:
+                        check_length(size, self._limits.max_body)
                     self._blocked = True
                     self._deliver(HttpRequest(last, data[begin:], True))
                     return False

@@ -156,11 +156,12 @@ class ResponseWriter:
     def begin(self, status: int, headers: bytes, part: bytes = b"") -> None:
         """Write the head of a stream and its first part; a client of HTTP/1.0 gets a stream that ends with the
         connection."""
-        is_events = _EVENT_TYPE in headers.lower()
+        is_events = headers is EVENT_HEADERS or _EVENT_TYPE in headers.lower()
         if self.state is WAITING:
             self.state = EVENTS if is_events else BODY
             framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-            head = STATUS_LINES[status], headers, self.cors, framing, self._persistence()
+            persistence = b"" if self.keep_alive and not self._shared.draining else self._persistence()
+            head = STATUS_LINES[status], headers, self.cors, framing, persistence
             if part and self._chunked and len(part) <= COPIED:  # in one write
                 if self._comment_every:
                     self._written = monotonic()

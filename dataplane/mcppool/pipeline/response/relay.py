@@ -35,7 +35,7 @@ async def relay_stream(attempt: Attempt, response: Response) -> None:
 
 async def _relay_events(attempt: Attempt, response: Response) -> None:
     """An event stream; servers mostly send the answer as the first and only event."""
-    chunk = await response.next_chunk()
+    chunk = response.take() or await response.next_chunk()
     if response.whole or not relay_single_event(attempt, response, chunk):
         await EventRelay(attempt, response).run(chunk)
         return

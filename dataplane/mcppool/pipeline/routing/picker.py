@@ -101,7 +101,7 @@ class Picker:
             return self._breakers.admit(plan, plan.pin, (plan.pin,), now, self.pick)
         elif self._probation and self._may_try(plan, self._probation[0], now):
             return self._probation.popleft()
-        elif self._rests:
+        elif self._rests.used:
             candidates = self.others((), plan.kind, now) or candidates
         if not candidates:
             raise self._outage.failure()
@@ -134,7 +134,7 @@ class Picker:
         rests = self._rests
         for group in (self.candidates, self.spare):
             left = tuple(e for e in group if e not in tried)
-            if kind is not None and rests:
+            if kind is not None and rests.used:
                 left = tuple(e for e in left if rests.until(kind, e, now) <= now)
             if left:
                 return left

@@ -7,7 +7,7 @@ from mcppool.wire.repeated_head import RepeatedHead
 
 
 class AnswerHead(RepeatedHead):
-    """The head of the last whole answer on a connection.
+    """The head of the last complete answer on a connection.
 
     `before` and `after` are its bytes around the digits of Content-Length; of the head of a chunked answer, `before` is
     all of it and `after` is None. `bytes` is the head of a chunked answer, None for any other. `lines` are its headers

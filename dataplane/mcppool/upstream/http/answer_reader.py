@@ -195,7 +195,7 @@ class AnswerReader:
     def _complete(self, response: Response, *, kept: bool) -> None:
         response.complete = True
         self._receiver.answer_complete(response, kept)
-        if kept and response.whole:
+        if kept:
             self._remember(response)
 
     def _take(self, response: Response, head: AnswerHead, data: bytes) -> bool:
@@ -253,8 +253,8 @@ class AnswerReader:
         self._deaf = False
 
     def _remember(self, response: Response) -> None:
-        """Keep the head of a whole answer, if it came in the first piece and gives the length of the body, or says that
-        the body is chunked."""
+        """Keep the head of a complete answer, if it came in the first piece and gives the length of the body, or says
+        that the body is chunked."""
         beginning, self._beginning = self._beginning, b""
         if response.status in BODILESS or self._sized is self._chunked:
             return

@@ -115,7 +115,8 @@ class Connection(asyncio.Protocol):
             self._reader.forget_head()
         self.used = True
         self.held = False
-        self._enter(WAITING)
+        if self.state < CLOSING:
+            self.state = WAITING
         self._reader.expect(Response(self))
         self._answer = answer = self.loop.create_future()
         transport, out = self._transport, self._out
@@ -146,7 +147,7 @@ class Connection(asyncio.Protocol):
         if self.state is ANSWERED or self.state is IDLE:
             if response is not None:
                 self.answers += 1
-            self._enter(IDLE)
+            self.state = IDLE
             if self._paused:
                 self.resume()
             self.owner.connection_released(self)
@@ -296,7 +297,8 @@ class Connection(asyncio.Protocol):
     def answer_complete(self, response: Response, kept: bool) -> None:
         """Hand over a whole answer, or end a stream; `kept`: the server keeps the connection."""
         streaming = self.state is STREAMING
-        self._enter(ANSWERED if kept else SPENT)
+        if self.state < CLOSING:
+            self.state = ANSWERED if kept else SPENT
         self.deadline = NEVER
         if streaming:
             response.wake()

@@ -19,7 +19,7 @@ from mcppool.upstream.failures import ConnectFailed, DeadlineExceeded, QueueFull
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.dialler import Dialler, StateEvent, StreamOwner
 from mcppool.upstream.http.response import NEVER
-from mcppool.upstream.http.server_habits import FRESH, ServerHabits, kept_for
+from mcppool.upstream.http.server_habits import ASSUMED_KEEP_ALIVE, FRESH, ServerHabits, kept_for
 from mcppool.upstream.http.target import Target
 from mcppool.upstream.http.waiting_calls import Waiter, WaitingCalls
 from mcppool.upstream.timeouts import within
@@ -66,6 +66,7 @@ class ConnectionPool:
         # Hot values, read on every lease.
         self._acquire_timeout = self._spec.acquire_timeout
         self._max_idle = self._spec.max_idle_time
+        self._kept = min(self._max_idle, ASSUMED_KEEP_ALIVE)
         self._shrink()
         self._dial_for_waiters()
 
@@ -208,7 +209,8 @@ class ConnectionPool:
             waiter.future.set_result(connection)  # stays leased: it only changes hands
             return
         self.leased.discard(connection)
-        connection.stale_at = min(connection.retire_at, now + kept_for(connection, self._max_idle))
+        stale_at = now + (self._kept if connection.keep_for is None else kept_for(connection.keep_for, self._max_idle))
+        connection.stale_at = stale_at if stale_at < connection.retire_at else connection.retire_at
         if connection.stale_at < self.stale_from:
             self.stale_from = connection.stale_at
         self._idle.append(connection)

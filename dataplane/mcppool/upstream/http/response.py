@@ -72,10 +72,17 @@ class Response:
                 await self._waiter
             finally:
                 self._waiter = None
-        chunk = b"".join(self.chunks) if len(self.chunks) > 1 else self.chunks[0]
-        self.chunks.clear()
+        return self.take()
+
+    def take(self) -> bytes:
+        """Return the parts of a streamed body that wait for the reader, `b""` if none does."""
+        chunks = self.chunks
+        if not chunks:
+            return b""
+        part = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
         self.size = 0
-        return chunk
+        return part
 
     def join_parts(self) -> None:
         """Join the waiting parts: many small ones cost more memory than their bytes."""

@@ -61,8 +61,7 @@ class ServerHabits:
             self.uses_once = False
 
 
-def kept_for(connection: Connection, max_idle: float) -> float:
-    """Upper bound on the seconds that an idle connection may be used, at most `max_idle`."""
-    if connection.keep_for is None:
-        return min(max_idle, ASSUMED_KEEP_ALIVE)
-    return min(max_idle, max(connection.keep_for - MARGIN, 0.5))
+def kept_for(announced: float, max_idle: float) -> float:
+    """Upper bound on the seconds that an idle connection may be used, at most `max_idle`, if the server has announced
+    how long it keeps one."""
+    return min(max_idle, max(announced - MARGIN, 0.5))
