@@ -42,10 +42,10 @@ def post(url: str, message: dict[str, Any], headers: dict[str, str]) -> bytes:
     return _head("POST", place.path, lines) + body
 
 
-def call(url: str, number: int, size: int) -> bytes:
-    """Return the bytes of a modern call whose answer has so many bytes."""
-    params = {"name": "echo", "arguments": {"text": "x", "size": size}, "_meta": META}
-    headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": "echo"}
+def call(url: str, number: int, size: int, tool: str) -> bytes:
+    """Return the bytes of a modern call of a tool whose answer has so many bytes."""
+    params = {"name": tool, "arguments": {"text": "x", "size": size}, "_meta": META}
+    headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": tool}
     return post(url, {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}, headers)
 
 
@@ -141,8 +141,8 @@ async def streams(url: str, ids: Sequence[str]) -> list[Connection]:
 class SlowReader:
     """A client that asks for a large answer and takes nothing of it, and later takes it in sips."""
 
-    def __init__(self, url: str, number: int, size: int) -> None:
-        self.url, self.number, self.size = url, number, size
+    def __init__(self, url: str, number: int, size: int, tool: str) -> None:
+        self.url, self.number, self.size, self.tool = url, number, size, tool
         self.taken = 0
         self.socket = socket.socket()
 
@@ -153,7 +153,7 @@ class SlowReader:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # so that the bytes wait with the sender
         self.socket.bind((address(self.number), 0))
         await loop.sock_connect(self.socket, (place.hostname, place.port))
-        await loop.sock_sendall(self.socket, call(self.url, self.number, self.size))
+        await loop.sock_sendall(self.socket, call(self.url, self.number, self.size, self.tool))
 
     async def read(self, pause: float) -> None:
         """Take the whole answer, a sip at a time. Raises Failed if it is cut or not the right one."""

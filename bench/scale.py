@@ -24,7 +24,7 @@ from statistics import median
 from bench import client, command, crowd, machine, report, targets
 from bench.command import Result, say
 from bench.measure import Round, measure
-from bench.scenes import KIB, MIB, Scene, named
+from bench.scenes import KIB, MIB, TOOLS, Scene, named
 from bench.targets import Bench, Target
 
 SETTLING = 40.0
@@ -177,14 +177,19 @@ def queued(target: Target) -> int:
 @part("readers")
 async def readers(bench: Bench, options: argparse.Namespace) -> list[Finding]:
     """Memory for clients that take their large answers slowly; all get them in the end."""
+    return [await slow_readers(bench, options.readers, answer) for answer in ("json", "uvicorn")]
+
+
+async def slow_readers(bench: Bench, count: int, answer: str) -> Finding:
+    """The same for one form of answer, a key of `TOOLS`."""
     pool = "max_connections = 1000"  # an answer that is being read keeps its connection to the endpoint
-    target = targets.mcppool(bench, "readers", connection_pool=pool)
-    count = options.readers
-    warm = [crowd.SlowReader(target.url, number, MIB) for number in range(32)]
+    target = targets.mcppool(bench, f"readers-{answer}", connection_pool=pool)
+    tool = TOOLS[answer]
+    warm = [crowd.SlowReader(target.url, number, MIB, tool) for number in range(32)]
     await asyncio.gather(*(each.ask() for each in warm))
     await asyncio.gather(*(each.read(0) for each in warm))
     before = await settled(target)
-    slow = [crowd.SlowReader(target.url, number, MIB) for number in range(count)]
+    slow = [crowd.SlowReader(target.url, number, MIB, tool) for number in range(count)]
     await asyncio.gather(*(each.ask() for each in slow))
     waiting, in_kernel = await settled(target), queued(target)
     peak = waiting
@@ -198,12 +203,14 @@ async def readers(bench: Bench, options: argparse.Namespace) -> list[Finding]:
         each.close()
     stop(target)
     held, kept = per(waiting - before, count, KIB), per(in_kernel, count, KIB)
-    detail = f"while nobody reads: {held} KiB, and {kept} KiB in the kernel"
-    return [
-        Finding(
-            f"memory per slow reader of 1 MiB, {count:,} readers", (peak - before) / count / KIB, "KiB", 300, detail
-        )
-    ]
+    form = "JSON" if answer == "json" else "event stream"
+    return Finding(
+        f"memory per slow reader of 1 MiB, {form}, {count:,} readers",
+        (peak - before) / count / KIB,
+        "KiB",
+        300,
+        f"while nobody reads: {held} KiB, and {kept} KiB in the kernel",
+    )
 
 
 @part("streams")

@@ -39,6 +39,7 @@ COMPILED: Final = (
     "pipeline/response/relay.py",
     "pipeline/response/single_event.py",
     "pipeline/response/validate.py",
+    "pipeline/response/whole_answer.py",
     "pipeline/routing/picker.py",
     "pipeline/routing/pins.py",
     "pipeline/routing/tool_overrides.py",

@@ -29,6 +29,11 @@ LARGE_BLOCK: Final = 1 << 20
 KEPT_FREE: Final = 16 << 20
 """Free bytes at the end of the heap that are kept for the next large answer: to give them back and to get them again
 takes longer than to copy the answer."""
+SPARE: Final = 32 << 20
+"""Bytes by which the process may grow while as much is free between blocks in use, before that is given back: large
+answers for many slow clients would otherwise take twice the memory that they need."""
+SPARE_EVERY: Final = 1.0
+"""Lower bound on the seconds between two of these; one takes some 10 ms."""
 STUCK_AFTER: Final = 5.0
 """Seconds that the resident size exceeds the limit with almost nothing charged, before the gateway goes on
 anyway."""
@@ -102,6 +107,7 @@ class MemoryWatch:
         self._full = False
         self._idle_since: float | None = None  # since when the limit is exceeded although nothing is charged
         self._trimmed = 0.0
+        self._lowest = 0  # resident size after free memory was given back, or less
         self._alarm: asyncio.TimerHandle | None = None
 
     def configure(self, limit: int | None) -> None:
@@ -113,7 +119,8 @@ class MemoryWatch:
     def start(self) -> None:
         """Begin. The process needs the memory that it uses now even without calls."""
         _return_large_blocks()
-        self._budget.set_limit(self._limit(), resident_size())
+        self._lowest = resident_size()
+        self._budget.set_limit(self._limit(), self._lowest)
         self._alarm = asyncio.get_running_loop().call_later(INTERVAL, self._look)
 
     def stop(self) -> None:
@@ -130,6 +137,7 @@ class MemoryWatch:
         now = monotonic()
         if budget.resident > TRIM_ABOVE * (budget.base + budget.room) and now >= self._trimmed + TRIM_EVERY:
             self._trim(now)
+        self._give_spare_back(now)
         if budget.full and budget.reclaim():
             self._trim(now)
         self._unstick(now)
@@ -146,6 +154,17 @@ class MemoryWatch:
         self._trimmed = now
         _trim()
         self._budget.watch(resident_size())
+
+    def _give_spare_back(self, now: float) -> None:
+        """Give free memory back that has grown together with the process."""
+        resident = self._budget.resident
+        if resident < self._lowest:
+            self._lowest = resident
+        elif resident > self._lowest + SPARE and now >= self._trimmed + SPARE_EVERY and free_size() > SPARE:
+            self._trimmed = now
+            give_back()
+            self._lowest = resident_size()
+            self._budget.watch(self._lowest)
 
     def _unstick(self, now: float) -> None:
         budget = self._budget
@@ -165,11 +184,36 @@ class MemoryWatch:
 
 
 def _trim() -> None:
-    """Free memory held only by reference cycles, and give free memory back to the machine, if its C library can."""
+    """Free memory held only by reference cycles, and give free memory back to the machine."""
     gc.collect()
+    give_back()
+
+
+def give_back() -> None:
+    """Give free memory back to the machine, if the C library can."""
     trim = getattr(_LIBC, "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+class _Mallinfo(ctypes.Structure):
+    """`struct mallinfo2` of malloc.h."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    ]  # fmt: skip
+
+
+def free_size() -> int:
+    """Free bytes of the C library's heap, a part of which is not resident; 0 if the library does not tell."""
+    info = getattr(_LIBC, "mallinfo2", None)
+    if info is None:
+        return 0
+    info.restype = _Mallinfo
+    return int(info().fordblks)
 
 
 def _return_large_blocks() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
 
 from mcppool.gateway import memory
-from mcppool.gateway.memory import MemoryWatch, container_limit, default_limit, resident_size
+from mcppool.gateway.memory import SPARE, MemoryWatch, container_limit, default_limit, free_size, resident_size
 from mcppool.policy.memory_budget import MemoryBudget
 from tests.waiting import until
 
@@ -120,3 +121,46 @@ async def test_a_process_that_never_shrinks_serves_again_once_nothing_is_charged
         await until(lambda: not budget.stuck, "it has shrunk after all")
     finally:
         watch.stop()
+
+
+async def test_memory_that_is_free_between_blocks_in_use_is_given_back_once_the_process_has_grown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size, free, given_back = 100 * MIB, 0, 0
+
+    def give_back() -> None:
+        nonlocal size, given_back
+        size -= free
+        given_back += 1
+
+    monkeypatch.setattr(memory, "resident_size", lambda: size)
+    monkeypatch.setattr(memory, "free_size", lambda: free)
+    monkeypatch.setattr(memory, "give_back", give_back)
+    monkeypatch.setattr(memory, "INTERVAL", 0.001)
+    monkeypatch.setattr(memory, "SPARE_EVERY", 0.0)
+    budget = MemoryBudget()
+    watch = MemoryWatch(budget)
+    watch.start()
+    try:
+        size = 90 * MIB
+        await until(lambda: budget.resident == size, "it is seen")
+        size = 90 * MIB + SPARE
+        await until(lambda: budget.resident == size, "it is seen")
+        free = 2 * SPARE
+        size = 90 * MIB + 3 * SPARE
+        await until(lambda: given_back, "it is given back")
+        await until(lambda: budget.resident == size, "it is seen")
+        assert size == 90 * MIB + SPARE
+        free, size = 0, 90 * MIB + 9 * SPARE
+        await until(lambda: budget.resident == size, "it is seen")
+        assert given_back == 1, "all of it is in use"
+    finally:
+        watch.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc tells the free bytes of its heap")
+def test_the_free_bytes_of_the_heap_are_those_of_freed_blocks() -> None:
+    blocks = [bytes(100_000) for _ in range(100)]
+    before = free_size()
+    del blocks[::2]
+    assert free_size() - before > 4_000_000

@@ -43,7 +43,8 @@ class EventRelay:
     head before them carries the session's id.
     """
 
-    def __init__(self, attempt: Attempt, response: Response) -> None:
+    def __init__(self, attempt: Attempt, response: Response, chunk: bytes) -> None:
+        self._chunk = chunk  # the part of the stream to read next
         self._attempt = attempt
         self._response = response
         self._told = False  # a message has come
@@ -60,24 +61,20 @@ class EventRelay:
         self._read_whole = not self._in_parts  # the event that is coming
         self._large: LargeEvent | None = None  # the last event that was passed on in parts
 
-    async def run(self, chunk: bytes) -> None:
-        """`chunk` is the first part of the stream. Raises AttemptFailed while no message has gone to the client."""
+    async def run(self) -> None:
+        """Pass the stream on. Raises AttemptFailed while no message has gone to the client."""
         parser = EventParser(self._attempt.context.settings.spec.limits.max_answer, in_steps=True)
         holding = Holding(self._attempt.context.account)
         try:
-            while chunk and not self._answered:
-                for events in parser.feed_in_steps(chunk):
-                    await self._pass_on(events)
-                    if len(chunk) > PIECE:
-                        await asyncio.sleep(0)
-                rest = b""
+            while self._chunk and not self._answered:
+                await self._read(parser)
                 if parser.held > HOLD and not self._read_whole and not self._answered:
-                    rest = await self._pass_large(parser)
+                    self._chunk = await self._pass_large(parser)
                 if not holding.fit(COPIES * parser.held):
                     raise NoMemory
                 if self._answered:
                     self._response.end_within(LINGER)
-                chunk = rest or await self._response.next_chunk()
+                self._chunk = self._chunk or await self._response.next_chunk()
             await self._pass_on(parser.finish())
             if not self._answered and not self._may_be_resumed:
                 raise ConnectionLost("the stream ended without an answer", answered=True)
@@ -158,12 +155,19 @@ class EventRelay:
         self._note_resumption()
         await reply.drain()
 
+    async def _read(self, parser: EventParser) -> None:
+        """Pass on the events of the next part of the stream."""
+        chunk, self._chunk = self._chunk, b""
+        for events in parser.feed_in_steps(chunk):
+            await self._pass_on(events)
+            if len(chunk) > PIECE:
+                await asyncio.sleep(0)
+
     async def _pass_large(self, parser: EventParser) -> bytes:
         """Pass on in parts the large event that the parser has the beginning of, if that is possible; return the bytes
         behind it."""
         self._read_whole = True
-        beginning = parser.pending
-        event = LargeEvent.of(self._attempt, self._response, beginning)
+        event = LargeEvent.of(self._attempt, self._response, parser.pending)
         if event is None:
             return b""
         parser.drop_pending()

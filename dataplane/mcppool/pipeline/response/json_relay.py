@@ -25,13 +25,7 @@ async def relay_json(attempt: Attempt, response: Response) -> None:
         return
     if response.content_type != JSON:
         raise BadAnswer(f"a large body of {response.content_type.decode('latin-1') or 'no content type'}")
-    chunk = await response.next_chunk()
-    answer = LargeAnswer(attempt)
-    beginning = answer.begin(chunk)
-    if beginning is None:
-        await _relay_read(attempt, response, chunk)
-    else:
-        await _relay_parts(attempt, response, answer, beginning)
+    await _relay_parts(attempt, response)
 
 
 async def _relay_read(attempt: Attempt, response: Response, chunk: bytes = b"") -> None:
@@ -55,10 +49,16 @@ async def _relay_read(attempt: Attempt, response: Response, chunk: bytes = b"") 
         holding.release()
 
 
-async def _relay_parts(attempt: Attempt, response: Response, answer: LargeAnswer, chunk: bytes) -> None:
-    """Pass the body on as it comes; `chunk` is its first part, for the client."""
+async def _relay_parts(attempt: Attempt, response: Response) -> None:
+    """Pass the body on as it comes. No more than one part is in memory while the client takes it."""
     reply, outcome = attempt.reply, attempt.outcome
-    end = b""
+    answer = LargeAnswer(attempt)
+    chunk = await response.next_chunk()
+    first = answer.begin(chunk)
+    if first is None:
+        await _relay_read(attempt, response, chunk)
+        return
+    chunk, first, end = first, None, b""
     reply.begin(200, header_lines(response))
     outcome.status = "error"
     try:
@@ -66,6 +66,8 @@ async def _relay_parts(attempt: Attempt, response: Response, answer: LargeAnswer
             outcome.size += len(chunk)
             reply.write(chunk)
             end = chunk[-TAIL:] if len(chunk) >= TAIL else (end + chunk)[-TAIL:]
+            chunk = b""
+            response.pause()
             await reply.drain()
             chunk = await response.next_chunk()
         answer.end(end)

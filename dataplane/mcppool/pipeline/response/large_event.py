@@ -22,7 +22,7 @@ class LargeEvent:
         self._begin = at
         self._end = EventEnd()
         self._tail = b""  # the last bytes so far: they may have the id
-        self.first = self._answer.begin_event(beginning, at)
+        self._first = self._answer.begin_event(beginning, at)
         self.id = id
         self.open = False
 
@@ -32,7 +32,7 @@ class LargeEvent:
         request."""
         found = data_begins(beginning)
         event = None if found is None else cls(attempt, response, beginning, *found)
-        return None if event is None or event.first is None else event
+        return None if event is None or event._first is None else event
 
     async def run(self, begin: Callable[[bytes], None]) -> bytes:
         """Pass the event on; `begin` takes the first part. Return the bytes behind it.
@@ -41,7 +41,8 @@ class LargeEvent:
         """
         reply, outcome, end = self._attempt.reply, self._attempt.outcome, self._end
         most = self._attempt.context.settings.spec.limits.max_answer
-        part, at, write = self.first or b"", self._begin, begin
+        part, at, write = self._first or b"", self._begin, begin
+        self._first = None  # it is in memory until the client has taken it, no longer
         while part:
             stop = -1 if end.goes_on(part, at) else await in_turns(end.find(part, at))
             rest = b""
@@ -54,10 +55,12 @@ class LargeEvent:
             write(part)
             self.open = stop < 0
             reply.within_event(self.open)
-            await reply.drain()
+            part, at, write = b"", 0, reply.write
             if stop >= 0:
+                await reply.drain()
                 return rest
-            at, write = 0, reply.write
+            self._response.pause()
+            await reply.drain()
             part = await self._response.next_chunk()
         self.open = not end.ended
         return b""

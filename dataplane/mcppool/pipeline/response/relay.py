@@ -37,7 +37,9 @@ async def _relay_events(attempt: Attempt, response: Response) -> None:
     """An event stream; servers mostly send the answer as the first and only event."""
     chunk = response.take() or await response.next_chunk()
     if response.whole or not relay_single_event(attempt, response, chunk):
-        await EventRelay(attempt, response).run(chunk)
+        relay = EventRelay(attempt, response, chunk)
+        del chunk  # a large one is in memory until it is passed on, no longer
+        await relay.run()
         return
     if response.complete:
         return

@@ -209,6 +209,12 @@ class Connection(asyncio.Protocol):
             self._fail(Hung("the endpoint hangs: it does not answer its check", answered=self._reader.begun))
             self.close()
 
+    def pause(self) -> None:
+        """Stop reading: the client is behind."""
+        if not self._paused and self.state is STREAMING and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
     def resume(self) -> None:
         """Read on after the buffer of a stream was emptied."""
         if self._paused and self._transport is not None and not self.closed:
@@ -283,14 +289,15 @@ class Connection(asyncio.Protocol):
         if self.state is STREAMING:
             self.deadline = self._times.after_streamed_part()
             response.wake()
-            if response.size > STREAM_HIGH and not self._paused and self._transport is not None:
-                self._paused = True
-                self._transport.pause_reading()
+            if response.size > STREAM_HIGH:
+                self.pause()
         elif response.content_type == b"text/event-stream" or response.size > HOLD:
             self._enter(STREAMING)
             self.waiting_since = NEVER
             self.deadline = self._times.after_streamed_part()
             self._hand_over(response)
+            if response.size > STREAM_HIGH:
+                self.pause()
         else:
             self.deadline = self._times.after_held_part()
 

@@ -19,6 +19,9 @@ class ResponseSource(Protocol):
     waiting_since: float
     held: bool
 
+    def pause(self) -> None:
+        """Read no more until the reader asks for it."""
+
     def resume(self) -> None:
         """Read on: the reader has passed on all parts and waits for the next."""
 
@@ -83,6 +86,10 @@ class Response:
         chunks.clear()
         self.size = 0
         return part
+
+    def pause(self) -> None:
+        """Read no more until the next call of `next_chunk` that finds no part."""
+        self._connection.pause()
 
     def join_parts(self) -> None:
         """Join the waiting parts: many small ones cost more memory than their bytes."""
