@@ -47,11 +47,11 @@ class Process:
         self._child: ChildProcess | None = None
         self._input = Input()
         self._messages = Lines(LINE_LIMIT, self._message, self._too_long, self._output_ended)
-        self._errors = Lines(SAID_LIMIT, self._said, self._said, lambda: None)
+        self._errors = Lines(SAID_LIMIT, self._said, self._said, self._errors_ended)
         self._exited = asyncio.Event()
         self._stopping = False
         self._ending: asyncio.TimerHandle | None = None
-        self._output_over = False
+        self._output_over = self._errors_over = False
         self.ended = asyncio.Event()
         self.end = "it has not ended"
 
@@ -144,7 +144,7 @@ class Process:
         """It has exited, and everything that it had started has ended: only the rest in the pipe may still come."""
         self.end = _end_of(status) if self.end == "it has not ended" else self.end
         self._exited.set()
-        if self._output_over:
+        if self._output_over and self._errors_over:
             self._over()
             return
         self._ending = asyncio.get_running_loop().call_later(LAST_WORDS, self._end_last_words)
@@ -159,10 +159,20 @@ class Process:
     def _output_ended(self) -> None:
         """Without its output it is useless, whether it has exited or not."""
         self._output_over = True
-        if self._exited.is_set() or self._stopping:
+        if self._stopping:
             self._over()
             return
+        if self._exited.is_set():
+            if self._errors_over:
+                self._over()
+            return
         asyncio.get_running_loop().call_later(LAST_WORDS, self._end_without_output)
+
+    def _errors_ended(self) -> None:
+        """Its last words often say why it ended, so its end waits for them."""
+        self._errors_over = True
+        if self._exited.is_set() and self._output_over:
+            self._over()
 
     def _end_without_output(self) -> None:
         if not self._exited.is_set():
