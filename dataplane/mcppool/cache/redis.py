@@ -7,10 +7,10 @@ Answer and marks (see `sealed_answer`) are read in one round trip.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import time
 
-from mcppool.cache.owed_tags import OwedTags
+from mcppool.cache.linked_store import LinkedStore
 from mcppool.cache.redis_link import RedisLink
 from mcppool.cache.sealed_answer import (
     EVERYTHING,
@@ -20,31 +20,17 @@ from mcppool.cache.sealed_answer import (
     Marks,
     is_mark,
     joined,
-    sealed,
     unsealed,
 )
 from mcppool.cache.store import CachedAnswer, CacheHit
 from mcppool.wire.vault import Vault
 
 
-class RedisStore:
+class RedisStore(LinkedStore[RedisLink]):
     """A store in Redis, over a link that it may share. `now` is wall-clock time in seconds."""
 
     def __init__(self, link: RedisLink, now: Callable[[], float] = time) -> None:
-        self._link = link
-        self._now = now
-        self._owed = OwedTags()
-        link.before_use.append(self._pay)
-
-    @property
-    def owed(self) -> int:
-        """Number of invalidated tags that Redis has not got yet."""
-        return len(self._owed)
-
-    @property
-    def trouble(self) -> str | None:
-        """The reason why it does not work now."""
-        return self._link.trouble
+        super().__init__(link, now)
 
     async def get(self, key: bytes, tag: str) -> CacheHit:
         """The entry under `key`, fresh or stale. The mark is None while Redis is away: then nothing is put either."""
@@ -79,37 +65,20 @@ class RedisStore:
         """Store an answer under the mark that was read before the fetch, unless it is too large."""
         if not isinstance(mark, bytes) or self._link.busy:
             return
-        vault = self._link.vaults.first
-        name = self._link.name(b"a", key, vault)
-        value = sealed(kept, mark, vault, name, self._now())
+        name, value = self._sealed(key, kept, mark)
         if value is None:
             return
         life = max(1, int((kept.ttl + kept.stale) * 1000))
         self._link.later(lambda: self._link.client.set(name, value, px=life), size=len(value))
 
-    def invalidate(self, tags: tuple[str, ...]) -> None:
-        """Change the marks of `tags`, for all gateways."""
-        self._owed.add(tags)
-        if tags:
-            self._link.later(self._pay)
-
     def sweep(self, now: float) -> None:
         """Do nothing: Redis expires entries itself."""
 
-    async def close(self) -> None:
-        """Do nothing: the owner of the link closes it."""
-        self._link.before_use.remove(self._pay)
-
-    async def _pay(self) -> None:
-        tags = self._owed.now()
-        if not tags:
-            return
+    async def _change_marks(self, names: Sequence[bytes]) -> None:
         pipeline = self._link.client.pipeline(transaction=False)
-        for tag in tags:
-            for vault in self._link.vaults.all:  # a gateway with other keys first uses those
-                pipeline.set(self._mark(tag, vault), os.urandom(MARK), ex=MARK_LIFE)
+        for name in names:
+            pipeline.set(name, os.urandom(MARK), ex=MARK_LIFE)
         await self._link.answers(pipeline)
-        self._owed.paid(tags)
 
     async def _make_marks(self, tag: str, marks: Marks) -> bytes | None:
         """Make the marks that are missing: never set, evicted, or not ours. Entries stored under an earlier mark must
@@ -134,6 +103,3 @@ class RedisStore:
             return joined(there)
 
         return await self._link.attempt(make)
-
-    def _mark(self, tag: str, vault: Vault) -> bytes:
-        return self._link.name(b"m", tag.encode("utf-8", "surrogatepass"), vault)

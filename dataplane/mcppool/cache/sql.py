@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from time import monotonic, time
 from typing import Final
 
 from mcppool.cache.database import ENTRY_BYTES, REMOVED_AT_ONCE, Found, NewRow, Rows
-from mcppool.cache.owed_tags import OwedTags
-from mcppool.cache.sealed_answer import EVERYTHING, MARK, is_mark, joined, sealed, unsealed
+from mcppool.cache.linked_store import LinkedStore
+from mcppool.cache.sealed_answer import EVERYTHING, MARK, is_mark, joined, unsealed
 from mcppool.cache.sql_link import SqlLink
 from mcppool.cache.store import CachedAnswer, CacheHit
 from mcppool.wire.vault import Vault
@@ -49,7 +49,7 @@ LEASE: Final = 5.0
 """Seconds for which one gateway makes a call for the others; then another one makes it, too."""
 
 
-class SqlStore:
+class SqlStore(LinkedStore[SqlLink]):
     """A store in a database. `evictions` counts removed answers by reason: `size`, `bytes`, `expired`, `invalidated`.
     `now` is wall-clock time in seconds."""
 
@@ -61,11 +61,9 @@ class SqlStore:
         evictions: MutableMapping[str, int],
         now: Callable[[], float] = time,
     ) -> None:
-        self._link = link
+        super().__init__(link, now)
         self._database = link.database
         self._evictions = evictions
-        self._now = now
-        self._owed = OwedTags()
         self._touched: set[bytes] = set()
         self._invalidated: set[bytes] = set()
         self._owner = os.urandom(16)
@@ -75,7 +73,6 @@ class SqlStore:
         self._remove_at = 0.0
         self._removing = False
         self.configure(max_size, max_bytes)
-        link.before_use.append(self._pay)
 
     def __len__(self) -> int:
         """Answers in the database at the last removal."""
@@ -85,16 +82,6 @@ class SqlStore:
     def size(self) -> int:
         """Bytes of the answers at the last removal."""
         return self._rows.size
-
-    @property
-    def owed(self) -> int:
-        """Number of invalidated tags that the database has not got yet."""
-        return len(self._owed)
-
-    @property
-    def trouble(self) -> str | None:
-        """The reason why it does not work now."""
-        return self._link.trouble
 
     def configure(self, max_size: int, max_bytes: int) -> None:
         """Apply changed bounds."""
@@ -129,23 +116,17 @@ class SqlStore:
         """Store an answer under the mark that was read before the fetch, unless it is too large."""
         if not isinstance(mark, bytes) or self._link.busy or len(kept.result) > self._max_bytes:
             return
-        vault = self._link.vaults.first
-        name = self._link.name(b"a", key, vault)
-        value = sealed(kept, mark, vault, name, self._now())
+        name, value = self._sealed(key, kept, mark)
         if value is None:
             return
-        row = NewRow(self._link.scope, name, self._marks(tag, vault)[0], mark, value, kept.ttl + kept.stale)
+        row = NewRow(
+            self._link.scope, name, self._mark(tag, self._link.vaults.first), mark, value, kept.ttl + kept.stale
+        )
         self._stored += len(value) + ENTRY_BYTES
         task = self._link.later(lambda: self._database.write(row), size=len(value))
         if task is not None:
             self._puts.add(task)
             task.add_done_callback(self._puts.discard)
-
-    def invalidate(self, tags: tuple[str, ...]) -> None:
-        """Change the marks of `tags`, for all gateways."""
-        self._owed.add(tags)
-        if tags:
-            self._link.later(self._pay)
 
     def sweep(self, now: float) -> None:
         """Open the database, and remove in the background what has no place any more."""
@@ -157,10 +138,6 @@ class SqlStore:
         self._removing = task is not None
         if task is not None:
             task.add_done_callback(self._removed)
-
-    async def close(self) -> None:
-        """Do nothing: the owner of the link closes it."""
-        self._link.before_use.remove(self._pay)
 
     # --- one call for all gateways -------------------------------------------------------------------------------
 
@@ -233,14 +210,8 @@ class SqlStore:
             self._evictions[reason] = self._evictions.get(reason, 0) + removed
         return removed
 
-    async def _pay(self) -> None:
-        tags = self._owed.now()
-        if not tags:
-            return
-        # A gateway with other keys first uses those.
-        names = [self._mark(tag, vault) for tag in tags for vault in self._link.vaults.all]
+    async def _change_marks(self, names: Sequence[bytes]) -> None:
         await self._database.set_marks([(name, os.urandom(MARK)) for name in names])
-        self._owed.paid(tags)
         self._invalidated.update(names[: MAX_INVALIDATED - len(self._invalidated)])
 
     async def _make_marks(self, names: tuple[bytes, bytes]) -> bytes | None:
@@ -259,6 +230,3 @@ class SqlStore:
 
     def _marks(self, tag: str, vault: Vault) -> tuple[bytes, bytes]:
         return self._mark(tag, vault), self._mark(EVERYTHING, vault)
-
-    def _mark(self, tag: str, vault: Vault) -> bytes:
-        return self._link.name(b"m", tag.encode("utf-8", "surrogatepass"), vault)
