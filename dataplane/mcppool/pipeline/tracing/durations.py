@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
-from mcppool.observe.histogram import Histogram
 from mcppool.observe.labels import KNOWN_METHODS
 from mcppool.observe.metrics import PoolMetrics
-from mcppool.observe.tracing.durations import BOUNDS, MAX_SERIES, OperationKey, PoolDurations
+from mcppool.observe.tracing.durations import BATCH, MAX_SERIES, BatchedHistogram, OperationKey, PoolDurations
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.tracing.conventions import LISTEN, OTHER, client_error, failed_error, server_error, version_of
@@ -25,7 +22,7 @@ class CallDurations:
     def __init__(self, metrics: PoolMetrics, durations: PoolDurations) -> None:
         self._metrics = metrics
         self._durations = durations
-        self._successes: dict[Labels, tuple[Histogram, Histogram]] = {}  # of clients and servers
+        self._successes: dict[Labels, tuple[BatchedHistogram, BatchedHistogram]] = {}  # of clients and servers
 
     def finished(self, call: Call, tool: str | None, outcome: Outcome, now: float) -> None:
         """Count a call that ended at `now`, in monotonic seconds, and its answered attempt."""
@@ -33,15 +30,14 @@ class CallDurations:
         labels = (request.method, tool, request.protocol_version if session is None else session.claims.version)
         if outcome.status == "success":
             found = self._successes.get(labels)
-            if found is not None:  # as `Histogram.observe`, without its frames: this runs for each call
+            if found is not None:  # as `observe`, without its frames: this runs for each call
                 clients, servers = found
-                seconds = now - call.received
-                clients.counts[bisect_left(BOUNDS, seconds)] += 1
-                clients.total += seconds
+                clients.waiting.append(now - call.received)
                 if outcome.began:
-                    seconds = now - outcome.began
-                    servers.counts[bisect_left(BOUNDS, seconds)] += 1
-                    servers.total += seconds
+                    servers.waiting.append(now - outcome.began)
+                if len(clients.waiting) >= BATCH:
+                    clients.count_waiting(wait=False)
+                    servers.count_waiting(wait=False)
                 return
         if request.method is not None and request.method != LISTEN:
             self._count(call, labels, outcome, now)
@@ -57,7 +53,7 @@ class CallDurations:
         code = None if outcome.status in ("success", "tool_error") else outcome.code
         of_clients = self._durations.server_operations.of(self._key(labels, server_error(outcome), code))
         of_clients.observe(now - call.received)
-        of_servers: Histogram | None = None
+        of_servers: BatchedHistogram | None = None
         if outcome.began or outcome.status == "success":
             of_servers = self._durations.client_operations.of(self._key(labels, client_error(outcome), code))
             if outcome.began:
