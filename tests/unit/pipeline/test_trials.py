@@ -159,6 +159,6 @@ async def test_a_failed_trial_of_an_endpoint_is_followed_by_a_longer_ejection_in
         outlier = at_a(pool).health.outlier
         assert (outlier.ejections, outlier.probation) == (2, False)
         assert outlier.ejected_until == pytest.approx(now + 2 * pool.settings.outlier_limits.base_ejection_time)
-    assert len(one.trials) == 1
+    assert len(one.trials.held) == 1
     one.trials.sweep(now + trials.SETTLING)
-    assert len(one.trials) == 0
+    assert not one.trials.held

@@ -141,7 +141,7 @@ class Housekeeping:
         """Handle one endpoint; returns whether its weight has changed."""
         health = endpoint.health
         health.tick(now)
-        if self.trials and not endpoint.active:
+        if self.trials.held and not endpoint.active:
             self.trials.end(endpoint)
         if endpoint.breakers:
             self.breakers.sweep(endpoint, now)

@@ -152,5 +152,5 @@ class Picker:
             self._breakers.abandoned(plan, endpoint)
         if endpoint.health.state is PROBATION:
             endpoint.health.trial_over()
-        if self._trials and not endpoint.active:
+        if self._trials.held and not endpoint.active:
             self._trials.end(endpoint)

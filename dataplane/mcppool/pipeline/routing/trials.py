@@ -17,49 +17,50 @@ _Name = tuple[str, str]
 
 
 class Trials:
-    """The claims of this process to trials in one pool. With one process each claim is granted, and none is kept."""
+    """The claims of this process to trials in one pool. With one process each claim is granted, and none is kept.
+
+    `held` has the claims by endpoint and tool, with the time at which to give it up if the trial has failed. Each call
+    looks whether there are any.
+    """
 
     def __init__(self, peers: Peers | None) -> None:
         self._claims: TrialClaims | None = peers.trials() if peers is not None else None
-        self._held: dict[_Name, float | None] = {}  # with the time at which to give it up, if the trial has failed
-
-    def __len__(self) -> int:
-        return len(self._held)
+        self.held: dict[_Name, float | None] = {}
 
     def begin(self, endpoint: Endpoint, tool: str = "") -> bool:
         """Claim the trial of `endpoint`, or of a tool's breaker there; returns whether this process may make it."""
         if self._claims is None:
             return True
         name = endpoint.key, tool
-        if name not in self._held and not self._claims.claim(*name):
+        if name not in self.held and not self._claims.claim(*name):
             return False
-        self._held[name] = None
+        self.held[name] = None
         return True
 
     def end(self, endpoint: Endpoint, tool: str = "") -> None:
         """The trial is over: another process may make the next one."""
         name = endpoint.key, tool
-        if self._held.get(name, 0.0) is None:
+        if self.held.get(name, 0.0) is None:
             self._give_up(name)
 
     def failed(self, endpoint: Endpoint, now: float, tool: str = "") -> None:
         """The trial has failed: the other processes must hear of it before one of them makes the next one."""
         name = endpoint.key, tool
-        if name in self._held:
-            self._held[name] = now + SETTLING
+        if name in self.held:
+            self.held[name] = now + SETTLING
 
     def sweep(self, now: float) -> None:
         """Give up the claims to failed trials whose time is over."""
-        if self._held:
-            for name in [name for name, until in self._held.items() if until is not None and now >= until]:
+        if self.held:
+            for name in [name for name, until in self.held.items() if until is not None and now >= until]:
                 self._give_up(name)
 
     def close(self) -> None:
         """Give up all claims: the pool ends."""
-        for name in list(self._held):
+        for name in list(self.held):
             self._give_up(name)
 
     def _give_up(self, name: _Name) -> None:
-        del self._held[name]
+        del self.held[name]
         if self._claims is not None:
             self._claims.give_up(*name)
