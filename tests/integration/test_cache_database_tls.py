@@ -129,6 +129,24 @@ async def test_without_a_file_of_authorities_those_of_the_system_count(
         await is_encrypted(url_at(with_tls, mode=mode, host=NAMED), tmp_path)
 
 
+@pytest.mark.parametrize("mode", ["verify-full", "verify-ca", "require"])
+async def test_the_environment_may_name_the_file_of_authorities(
+    with_tls: PostgresServer,
+    certificate: ServerCertificate,
+    another_authority: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+) -> None:
+    url = url_at(with_tls, mode=mode, host=NAMED)
+    monkeypatch.setenv("PGSSLROOTCERT", str(certificate.ca))
+    assert await is_encrypted(url, tmp_path)
+    monkeypatch.setenv("PGSSLROOTCERT", str(another_authority))
+    with pytest.raises(ConnectionError, match=rf"refused.*PGSSLROOTCERT is {another_authority}"):
+        await is_encrypted(url, tmp_path)
+    assert await is_encrypted(url, tmp_path, certificate.ca), "the configuration has precedence"
+
+
 @pytest.mark.parametrize(("mode", "ca"), [("require", False), ("verify-full", True), ("verify-ca", True), ("", True)])
 async def test_a_server_without_tls_is_refused_if_tls_is_required(
     without_tls: PostgresServer, certificate: ServerCertificate, tmp_path: Path, mode: str, ca: bool

@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from mcppool.tls_files import UnusableTlsFile, client_context
 
-CLIENT_CERTIFICATE: Final = ("PGSSLCERT", "PGSSLKEY")
+AUTHORITIES, CERTIFICATE, KEY = VARIABLES = ("PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
 """Variables of the environment with the names of files, as for other programs that use PostgreSQL."""
-
-_KEYS: Final = {"ca_file": "sql_ca_file", "certificate_file": CLIENT_CERTIFICATE[0], "key_file": CLIENT_CERTIFICATE[1]}
 
 
 class DatabaseTls:
     """TLS for the database at `url`.
 
-    `context` checks the certificate of the server, against `ca_file` or the authorities of the system. It is None if
-    the `sslmode` of the URL checks none: then the client library decides by that mode. A client certificate comes from
-    the files that `PGSSLCERT` and `PGSSLKEY` name. Raises UnusableTlsFile, whose `key` is `sql_ca_file` or the name of
-    the variable.
+    `context` checks the certificate of the server, against `ca_file`, the file that `PGSSLROOTCERT` names, or the
+    authorities of the system. It is None if the `sslmode` of the URL asks for no check: then the client library decides
+    by that mode. A client certificate comes from the files that `PGSSLCERT` and `PGSSLKEY` name. Raises
+    UnusableTlsFile, whose `key` is `sql_ca_file` or the name of the variable.
     """
 
     def __init__(self, url: str, ca_file: str | None) -> None:
         self._mode = dict(parse_qsl(urlsplit(url).query)).get("sslmode", "")
-        self._ca_file = ca_file
+        self._verifies = ca_file is not None or self._mode.startswith("verify-")
+        given = os.environ.get(AUTHORITIES) if ca_file is None else None
+        self._key, self._ca_file = (AUTHORITIES, given) if given else ("sql_ca_file", ca_file)
         self.context: ssl.SSLContext | None = None
-        if ca_file is not None or self._mode.startswith("verify-"):
+        if self._verifies:
+            certificate, key = (os.environ.get(name) or None for name in (CERTIFICATE, KEY))
             try:
-                self.context = _context(ca_file)
+                self.context = client_context(self._ca_file, certificate, key)
             except UnusableTlsFile as error:
-                raise UnusableTlsFile(_KEYS[error.key], error.file, error.why) from None
+                keys = {"ca_file": self._key, "certificate_file": CERTIFICATE, "key_file": KEY}
+                raise UnusableTlsFile(keys[error.key], error.file, error.why) from None
             self.context.check_hostname = self._mode != "verify-ca"
 
     def explained(self, error: Exception) -> str | None:
@@ -52,10 +53,6 @@ class DatabaseTls:
     @property
     def _settings(self) -> str:
         mode = f"sslmode={self._mode}" if self._mode else "no sslmode"
-        authorities = self._ca_file or "not set, so that the authorities of the system count"
-        return f"cache.sql_url has {mode}, cache.sql_ca_file is {authorities}"
-
-
-def _context(ca_file: str | None) -> ssl.SSLContext:
-    certificate, key = (os.environ.get(name) or None for name in CLIENT_CERTIFICATE)
-    return client_context(ca_file, certificate, key)
+        key = self._key if self._key in VARIABLES else f"cache.{self._key}"
+        system = ", so that the authorities of the system count" if self._verifies else ""
+        return f"cache.sql_url has {mode}, {key} is {self._ca_file or f'not set{system}'}"

@@ -7,7 +7,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Final
 
-from mcppool.cache.database_tls import CLIENT_CERTIFICATE
+from mcppool.cache.database_tls import VARIABLES
 from mcppool.cache.sql_link import SqlLink, database_of
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.pool_store import PoolStore
@@ -41,7 +41,7 @@ def _link(pool: str, spec: CacheSpec, ring: KeyRing, errors: MutableMapping[str,
             url, timeout=spec.sql_timeout, password_file=spec.sql_password_file, ca_file=spec.sql_ca_file
         )
     except UnusableTlsFile as error:
-        key = error.key if error.key in CLIENT_CERTIFICATE else f"cache.{error.key}"
+        key = error.key if error.key in VARIABLES else f"cache.{error.key}"
         raise OSError(f"{key} cannot be used: {error}") from None
     return SqlLink(database, f"{spec.sql_prefix}:{pool}", errors, ring, timeout=spec.sql_timeout)
 

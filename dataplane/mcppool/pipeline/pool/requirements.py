@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mcppool.cache.database_tls import CLIENT_CERTIFICATE, DatabaseTls
+from mcppool.cache.database_tls import VARIABLES, DatabaseTls
 from mcppool.cache.password_file import UnreadablePassword, read_password
 from mcppool.header_value import read_value
 from mcppool.pipeline.sql import default_file
@@ -158,8 +158,8 @@ def _sql(pool: PoolSpec) -> Iterator[Problem]:
     try:
         DatabaseTls(url, cache.sql_ca_file)
     except UnusableTlsFile as error:
-        if error.key in CLIENT_CERTIFICATE:
-            yield Problem("cache.sql_url", f"the client certificate of {error.key} cannot be used: {error}", url)
+        if error.key in VARIABLES:
+            yield Problem("cache.sql_url", f"the file of {error.key} cannot be used: {error}", url)
         else:
             yield Problem(f"cache.{error.key}", f"cannot be used: {error}", error.file)
 
