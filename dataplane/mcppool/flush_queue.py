@@ -26,13 +26,14 @@ class Flushable(Protocol):
 
 
 class FlushQueue:
-    """The writers with data for the end of this turn of one event loop."""
+    """The writers with data for the end of this turn of one event loop, and of the next one."""
 
-    __slots__ = ("_alone", "_at_once", "_loop", "_waiting")
+    __slots__ = ("_alone", "_at_once", "_later", "_loop", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: list[Flushable] = []
+        self._later: list[Flushable] = []
         self._alone = ALONE - 1  # turns in a row with one write
         self._at_once = AT_ONCE  # writes that are still to be made at once
 
@@ -42,16 +43,27 @@ class FlushQueue:
             self._at_once -= 1
             writer.flush()
             return
-        waiting = self._waiting
-        waiting.append(writer)
-        if len(waiting) == 1:
+        if not self._waiting and not self._later:
             self._loop.call_soon(self._flush)
+        self._waiting.append(writer)
+
+    def add_later(self, writer: Flushable) -> None:
+        """The same one turn later: more data for the same connection is likely to come until then."""
+        if self._at_once:
+            self._at_once -= 1
+            writer.flush()
+            return
+        if not self._waiting and not self._later:
+            self._loop.call_soon(self._flush)
+        self._later.append(writer)
 
     def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._later = self._waiting, self._later, []
+        if self._waiting:
+            self._loop.call_soon(self._flush)
         if len(waiting) > 1:
             self._alone = 0
-        else:
+        elif waiting:
             self._alone += 1
             if self._alone >= ALONE:
                 self._alone = ALONE - 1

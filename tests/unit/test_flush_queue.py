@@ -51,6 +51,22 @@ async def test_writes_wait_again_for_the_end_of_the_turn_when_there_are_several(
     assert writer.flushed == ALONE + 1
 
 
+async def test_a_write_that_more_may_follow_waits_one_turn_longer() -> None:
+    queue, writer, other = gathering(), Writer(), Writer()
+    queue.add_later(writer)
+    queue.add(other)
+    await asyncio.sleep(0)
+    assert (writer.flushed, other.flushed) == (0, 1)
+    await asyncio.sleep(0)
+    assert writer.flushed == 1
+
+
+async def test_such_a_write_is_made_at_once_while_writes_are() -> None:
+    queue, writer = FlushQueue(asyncio.get_running_loop()), Writer()
+    queue.add_later(writer)
+    assert writer.flushed == 1
+
+
 async def test_all_connections_of_a_loop_share_its_queue() -> None:
     loop = asyncio.get_running_loop()
     assert flush_queue_of(loop) is flush_queue_of(loop)

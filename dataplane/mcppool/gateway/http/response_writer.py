@@ -165,7 +165,7 @@ class ResponseWriter:
             if part and self._chunked and len(part) <= COPIED:  # in one write
                 if self._comment_every:
                     self._written = monotonic()
-                self._buffer.write(b"%b%b%b%b%b\r\n%x\r\n%b\r\n" % (*head, len(part), part))
+                self._buffer.write_soon(b"%b%b%b%b%b\r\n%x\r\n%b\r\n" % (*head, len(part), part))
                 return
             self._buffer.write(b"%b%b%b%b%b\r\n" % head)
         elif self.state is not OPENED:

@@ -101,6 +101,17 @@ class SendBuffer:
             self._largest = max(self._largest, size)
             self.charge()
 
+    def write_soon(self, data: bytes) -> None:
+        """The same for data whose end is likely to follow at once: both become one write."""
+        queue = self._queue
+        if queue is None or self.room is not None or self._gathered or len(data) > GATHERED:
+            self.write(data)
+            return
+        self._metrics.listener_bytes_sent += len(data)
+        self._sent += len(data)
+        self._gathered = data
+        queue.add_later(self)
+
     def flush(self) -> None:
         """Write what waits for the end of the turn."""
         gathered, transport = self._gathered, self.transport

@@ -118,7 +118,8 @@ class Wire:
                 return
             self.connection.data_received(chunk)
         await self.settle(lambda: not self.connection.busy)
-        await asyncio.sleep(0)  # the writes of a turn are made at its end
+        for _ in range(3):  # the writes of a turn are made at its end, those that may be followed by more a turn later
+            await asyncio.sleep(0)
 
     def sweep(self, now: float) -> None:
         """The listener looks at its connections."""

@@ -55,6 +55,24 @@ async def test_small_writes_of_a_turn_are_one_write() -> None:
     assert client.events == [b"head, event, end"]
 
 
+async def test_an_end_that_follows_in_the_next_turn_joins_the_beginning() -> None:
+    buffer, client = connected()
+    buffer.write_soon(b"event, ")
+    await asyncio.sleep(0)
+    assert client.events == []
+    buffer.write(b"end")
+    await asyncio.sleep(0)
+    assert client.events == [b"event, end"]
+
+
+async def test_a_beginning_without_an_end_is_written_soon() -> None:
+    buffer, client = connected()
+    buffer.write_soon(b"event, ")
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert client.events == [b"event, "]
+
+
 async def test_a_large_write_follows_the_small_ones_before_it() -> None:
     buffer, client = connected()
     large = b"x" * (GATHERED + 1)
