@@ -69,7 +69,10 @@ class FlushQueue:
                 self._alone = ALONE - 1
                 self._at_once = AT_ONCE
         for writer in waiting:
-            writer.flush()
+            try:
+                writer.flush()
+            except Exception as error:  # a defect of one must not keep back the data of the others
+                self._loop.call_exception_handler({"message": "a gathered write failed", "exception": error})
 
 
 _QUEUES: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, FlushQueue]] = WeakKeyDictionary()

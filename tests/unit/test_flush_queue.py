@@ -51,6 +51,21 @@ async def test_writes_wait_again_for_the_end_of_the_turn_when_there_are_several(
     assert writer.flushed == ALONE + 1
 
 
+async def test_a_writer_that_fails_keeps_back_no_other() -> None:
+    class Failing(Writer):
+        def flush(self) -> None:
+            raise ValueError("a defect")
+
+    loop, reported = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _loop, context: reported.append(context["exception"]))
+    queue, writer = gathering(), Writer()
+    queue.add(Failing())
+    queue.add(writer)
+    await asyncio.sleep(0)
+    assert writer.flushed == 1
+    assert [type(error) for error in reported] == [ValueError]
+
+
 async def test_a_write_that_more_may_follow_waits_one_turn_longer() -> None:
     queue, writer, other = gathering(), Writer(), Writer()
     queue.add_later(writer)
