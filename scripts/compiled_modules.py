@@ -27,6 +27,7 @@ COMPILED: Final = (
     "gateway/http/varied_head.py",
     "gateway/router.py",
     "observe/histogram.py",
+    "observe/tracing/durations.py",
     "pipeline/access_log.py",
     "pipeline/attempt.py",
     "pipeline/attempts.py",
