@@ -37,7 +37,8 @@ from mcppool.access.jwt import JwtTokens
 from mcppool.access.key_file import ApiKey, hash_of, render_key
 from mcppool.gateway.head_notes import notes_of
 from mcppool.gateway.http.head_cache import MAX_HEADS
-from mcppool.gateway.http.reader import HttpRequest, RequestLimits, RequestReader
+from mcppool.gateway.http.http_request import HttpRequest, RequestLimits
+from mcppool.gateway.http.reader import RequestReader
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.admission.limits import Admission, leave
 from mcppool.pipeline.call import Call

@@ -9,8 +9,9 @@ LOOP = "event loop and system calls"
 OTHER = "other"
 
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("read the request", ("gateway.http.reader", "gateway.http.head_cache", "gateway.http.body", "gateway.http.chunked",
-                          "gateway.http.read_scheduler", "gateway.http.validation", "wire.repeated_head")),
+    ("read the request", ("gateway.http.reader", "gateway.http.http_request", "gateway.http.head_cache",
+                          "gateway.http.body", "gateway.http.chunked", "gateway.http.read_scheduler",
+                          "gateway.http.validation", "wire.repeated_head")),
     ("run the connection", ("gateway.http.connection", "gateway.http.call_worker", "gateway.http")),
     ("route and authenticate", ("gateway", "access", "wire.era", "wire.headers")),
     ("parse the message", ("wire.rpc_request", "wire.outline", "wire.lookalikes", "wire.bulk", "wire")),

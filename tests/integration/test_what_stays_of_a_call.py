@@ -11,7 +11,7 @@ import pytest
 
 from mcppool.discovery.static import FixedSource
 from mcppool.gateway.gateway import Gateway
-from mcppool.gateway.http.reader import HttpRequest
+from mcppool.gateway.http.http_request import HttpRequest
 from mcppool.pipeline.call import Call
 from mcppool.spec import loads_toml
 from tests.servers import modern_call, pool_toml

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from mcppool.gateway.head_notes import HeadNotes
-from mcppool.gateway.http.reader import HttpRequest
+from mcppool.gateway.http.http_request import HttpRequest
 from mcppool.gateway.request_refused import RequestRefused
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.pool.pool import ServerPool

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from mcppool.gateway.head_notes import HeadNotes
-from mcppool.gateway.http.reader import HttpRequest
+from mcppool.gateway.http.http_request import HttpRequest
 from mcppool.gateway.http.response_writer import ResponseWriter
 from mcppool.gateway.request_refused import RequestRefused
 from mcppool.gateway.server_documents import ServerDocuments, ServersUnavailable

@@ -17,7 +17,7 @@ from mcppool.gateway.cors import answer_headers, is_preflight, preflight_headers
 from mcppool.gateway.head_notes import HeadNotes, notes_of
 from mcppool.gateway.http.connection import HttpConnection
 from mcppool.gateway.http.connection_state import OUTLIVES_CLIENT, UNTIL_DRAIN, WITH_CLIENT, CallLifetime
-from mcppool.gateway.http.reader import HttpRequest
+from mcppool.gateway.http.http_request import HttpRequest
 from mcppool.gateway.local_reply import (
     CLIENT_MEMORY,
     CLIENT_STREAMS,

@@ -8,8 +8,8 @@ import pytest
 
 from mcppool.gateway import listen_hosts as module
 from mcppool.gateway.http.connection import HttpConnection
+from mcppool.gateway.http.http_request import HttpRequest
 from mcppool.gateway.http.listener import Listener
-from mcppool.gateway.http.reader import HttpRequest
 from mcppool.gateway.listen_hosts import has_ipv6, listen_hosts
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget

@@ -15,7 +15,7 @@ from mcppool.access.inbound import InboundAuth
 from mcppool.access.key_file import ApiKey, hash_of, render_key
 from mcppool.gateway import open_streams
 from mcppool.gateway.allowed_hosts import AllowedHosts
-from mcppool.gateway.http.reader import RequestLimits
+from mcppool.gateway.http.http_request import RequestLimits
 from mcppool.gateway.router import Router
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget

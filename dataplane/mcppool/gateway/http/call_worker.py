@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
 from mcppool.gateway.http.connection_state import CLOSED, ClientConnectionState
+from mcppool.gateway.http.http_request import HttpRequest
 from mcppool.gateway.http.listener_context import log
-from mcppool.gateway.http.reader import HttpRequest
 from mcppool.gateway.http.response_writer import ResponseWriter
 from mcppool.wire.errors import INTERNAL_ERROR, error_body
 

@@ -34,8 +34,9 @@ from mcppool.gateway.http.connection_state import (
     ClientConnectionState,
 )
 from mcppool.gateway.http.connection_usage import ConnectionUsage
+from mcppool.gateway.http.http_request import HttpRequest
 from mcppool.gateway.http.listener_context import ListenerContext
-from mcppool.gateway.http.reader import HttpRequest, RequestReader
+from mcppool.gateway.http.reader import RequestReader
 from mcppool.gateway.http.response_writer import ENDED, ResponseWriter
 from mcppool.gateway.http.send_buffer import SendBuffer
 from mcppool.gateway.http.validation import Malformed

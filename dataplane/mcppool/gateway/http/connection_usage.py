@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mcppool.gateway.http.client_caps import Clients, ClientUsage
-from mcppool.gateway.http.reader import HttpRequest, RequestReader
+from mcppool.gateway.http.http_request import HttpRequest
+from mcppool.gateway.http.reader import RequestReader
 from mcppool.gateway.http.send_buffer import SendBuffer
 
 

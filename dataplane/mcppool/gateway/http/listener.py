@@ -12,8 +12,8 @@ from mcppool.gateway.http.body import COPIES
 from mcppool.gateway.http.client_caps import Clients, caps_of, most_waiting
 from mcppool.gateway.http.connection import Handler, HttpConnection
 from mcppool.gateway.http.connection_state import UNTIL_DRAIN
+from mcppool.gateway.http.http_request import CREDENTIAL_HEADERS
 from mcppool.gateway.http.listener_context import ListenerContext
-from mcppool.gateway.http.reader import CREDENTIAL_HEADERS
 from mcppool.gateway.http.sweep import sweep
 from mcppool.gateway.http.tls import Certificate
 from mcppool.gateway.http.unread import without_unread

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from mcppool.gateway.http.client_caps import UNLIMITED, ClientCaps, Clients, ClientUsage
+from mcppool.gateway.http.http_request import RequestLimits
 from mcppool.gateway.http.read_scheduler import ReadScheduler
-from mcppool.gateway.http.reader import RequestLimits
 from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.rate_limited_event import RateLimitedEvent

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from time import monotonic
 
 import httptools
 
@@ -16,6 +15,7 @@ from mcppool.gateway.http.body import UNCHARGED, Body
 from mcppool.gateway.http.chunked import ChunkReader
 from mcppool.gateway.http.client_caps import UNLIMITED, ClientUsage
 from mcppool.gateway.http.head_cache import MAX_OWN_HEADS, Head, HeadCache, Key
+from mcppool.gateway.http.http_request import HttpRequest, RequestLimits
 from mcppool.gateway.http.validation import (
     MAX_HEADERS,
     Malformed,
@@ -27,62 +27,9 @@ from mcppool.gateway.http.validation import (
     too_many_headers,
 )
 from mcppool.gateway.http.varied_head import HeadModels
-from mcppool.policy.memory_budget import MemoryAccount, MemoryBudget
 
 _HEAD_END = b"\r\n\r\n"
-CREDENTIAL_HEADERS = frozenset({b"authorization", b"cookie", b"dpop", b"proxy-authorization"})
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
-
-
-class HttpRequest:
-    """One whole request. `lines` are its headers in order, names in lower case.
-
-    `keep_alive`: its sender may send another one; `http11`: the sender reads chunked answers; `lost`: `body` has only
-    the two ends, because memory had no room for it. The handler's worker releases `held`.
-    """
-
-    __slots__ = ("body", "head", "held", "http11", "keep_alive", "received")
-
-    def __init__(self, head: Head, body: bytes, http11: bool, held: Body | None = None) -> None:
-        self.head = head
-        self.body = body
-        self.http11 = http11
-        self.keep_alive = head.keep_alive
-        self.received = monotonic()
-        self.held = held
-
-    @property
-    def method(self) -> bytes:
-        """Such as POST."""
-        return self.head.method
-
-    @property
-    def target(self) -> bytes:
-        """The request target as it was sent."""
-        return self.head.target
-
-    @property
-    def lines(self) -> list[tuple[bytes, bytes]]:
-        """Header lines in order, without Content-Length: the length of `body` gives that."""
-        return self.head.lines
-
-    @property
-    def lost(self) -> bool:
-        """Whether there was no room for all of the body."""
-        return self.held is not None and self.held.lost
-
-
-class RequestLimits:
-    """Shared by a listener's connections: `max_body` in bytes, which may change, the account for bodies, and the stored
-    heads."""
-
-    __slots__ = ("bodies", "credential_headers", "heads", "max_body")
-
-    def __init__(self, max_body: int, bodies: MemoryAccount | None = None) -> None:
-        self.max_body = max_body
-        self.bodies = bodies or MemoryBudget().account("bodies")
-        self.heads = HeadCache()
-        self.credential_headers: frozenset[bytes] = CREDENTIAL_HEADERS
 
 
 class _UpgradeAsked(Exception):

@@ -9,8 +9,9 @@ from time import monotonic
 from typing import Final
 
 from mcppool.gateway.http.connection_state import NEVER
+from mcppool.gateway.http.http_request import HttpRequest
 from mcppool.gateway.http.listener_context import ListenerContext
-from mcppool.gateway.http.reader import HttpRequest, RequestReader
+from mcppool.gateway.http.reader import RequestReader
 from mcppool.gateway.http.send_buffer import SendBuffer
 from mcppool.wire.media_types import ERROR_HEADERS, EVENT_HEADERS, EVENT_STREAM, JSON
 from mcppool.wire.sse import ONE_LINE

@@ -7,7 +7,7 @@ from time import monotonic
 
 from mcppool.gateway.http.connection import HttpConnection
 from mcppool.gateway.http.connection_state import WITH_CLIENT, ClientConnectionState
-from mcppool.gateway.http.reader import HttpRequest
+from mcppool.gateway.http.http_request import HttpRequest
 from tests.unit.gateway.http.driving import Wire
 
 HEAD = b"POST /mcp HTTP/1.1\r\nHost: a\r\n"

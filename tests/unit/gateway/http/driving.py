@@ -10,8 +10,8 @@ from copy import copy
 from mcppool.gateway.http.client_caps import UNLIMITED, ClientCaps
 from mcppool.gateway.http.connection import Handler, HttpConnection
 from mcppool.gateway.http.connection_state import ENDING, SERVING
+from mcppool.gateway.http.http_request import HttpRequest, RequestLimits
 from mcppool.gateway.http.listener_context import ListenerContext
-from mcppool.gateway.http.reader import HttpRequest, RequestLimits
 from mcppool.gateway.http.sweep import sweep
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget

@@ -21,7 +21,7 @@ from mcppool.gateway.http.connection_state import (
     READING_HEAD,
     ClientConnectionState,
 )
-from mcppool.gateway.http.reader import HttpRequest
+from mcppool.gateway.http.http_request import HttpRequest
 from mcppool.gateway.http.send_buffer import MIN_TAKEN, MIN_TAKEN_SHARE, STALLED
 from mcppool.policy.memory_budget import MemoryBudget
 from tests.unit.gateway.http.calls import EMPTY, EVENTS, HEAD, WITH_BODY, Gate, has_just_entered, late, post, turn

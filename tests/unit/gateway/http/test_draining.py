@@ -11,8 +11,8 @@ import uvloop
 
 from mcppool.gateway.http import listener as module
 from mcppool.gateway.http.connection import HttpConnection
+from mcppool.gateway.http.http_request import HttpRequest
 from mcppool.gateway.http.listener import Listener
-from mcppool.gateway.http.reader import HttpRequest
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import ListenerSpec

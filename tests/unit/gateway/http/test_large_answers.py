@@ -7,7 +7,7 @@ from time import monotonic
 import pytest
 
 from mcppool.gateway.http.connection import HttpConnection
-from mcppool.gateway.http.reader import HttpRequest
+from mcppool.gateway.http.http_request import HttpRequest
 from mcppool.gateway.http.response_writer import COMMENT, COPIED
 from mcppool.wire.media_types import EVENT_HEADERS
 from tests.unit.gateway.http.calls import EMPTY

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mcppool.gateway.http.reader import RequestLimits
+from mcppool.gateway.http.http_request import RequestLimits
 from tests.unit.gateway.http.driving import Wire
 
 MAX_BODY = 1000

@@ -14,8 +14,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from mcppool.gateway.http.connection import HttpConnection
+from mcppool.gateway.http.http_request import HttpRequest
 from mcppool.gateway.http.listener import Listener
-from mcppool.gateway.http.reader import HttpRequest
 from mcppool.gateway.http.tls import Certificate
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from mcppool.gateway.head_notes import HeadNotes, notes_of
 from mcppool.gateway.http.head_cache import Head, HeadCache
-from mcppool.gateway.http.reader import CREDENTIAL_HEADERS, HttpRequest, RequestLimits, RequestReader
+from mcppool.gateway.http.http_request import CREDENTIAL_HEADERS, HttpRequest, RequestLimits
+from mcppool.gateway.http.reader import RequestReader
 from mcppool.gateway.http.validation import Malformed
 from mcppool.gateway.http.varied_head import MAX_MODELS
 from tests.attributes import attributes_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcppool.gateway.http.connection import HttpConnection
-from mcppool.gateway.http.reader import HttpRequest
+from mcppool.gateway.http.http_request import HttpRequest
 from tests.unit.gateway.http.calls import EMPTY, EVENTS
 from tests.unit.gateway.http.driving import Wire
 
