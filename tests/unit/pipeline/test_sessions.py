@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 
 from mcppool.pipeline.call import Call
+from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.sessions import sealed_ids as sessions_module
 from mcppool.pipeline.sessions import session as session_module
 from mcppool.pipeline.sessions.sealed_ids import MAX_UPSTREAM_ID, Sessions
@@ -226,7 +227,7 @@ async def test_a_session_is_remembered_while_its_stream_is_open_or_a_call_is_und
     session = sessions.open(token)
     assert session is not None
     connection: Any = object()
-    outcome: Any = object()
+    outcome = Outcome()
     if what == "stream":
         session.streams.open = (connection,)
     else:
