@@ -47,9 +47,13 @@ async def connection(front: Gateway) -> AsyncIterator[tuple[asyncio.StreamReader
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # bytes in transit are lost with it
     sock.setblocking(False)
-    sock.bind((ATTACKER, 0))
-    await asyncio.get_running_loop().sock_connect(sock, (HOST, front.port))
-    reader, writer = await asyncio.open_connection(sock=sock, limit=4096)
+    try:
+        sock.bind((ATTACKER, 0))
+        await asyncio.get_running_loop().sock_connect(sock, (HOST, front.port))
+        reader, writer = await asyncio.open_connection(sock=sock, limit=4096)
+    except BaseException:  # also of an attack that ends while it connects
+        sock.close()
+        raise
     try:
         yield reader, writer
     finally:
