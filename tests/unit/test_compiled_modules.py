@@ -11,8 +11,15 @@ import pytest
 from mcppool.built import BUILD
 from mcppool.built import COMPILED as IS_COMPILED
 from mcppool.cli.main import main
+from mcppool.gateway.http.head_cache import Head
+from mcppool.gateway.http.http_request import HttpRequest
+from mcppool.pipeline.response.validate import read_message
+from mcppool.upstream.http.response import Response
+from mcppool.wire.bulk import Bulk
+from mcppool.wire.media_types import JSON
 from scripts.compiled_modules import COMPILED, INTERPRETED
 from tests.requirements import ROOT
+from tests.unit.upstream.line import Line
 
 PACKAGE = ROOT / "dataplane" / "mcppool"
 
@@ -162,3 +169,14 @@ def test_a_build_has_all_modules_of_the_list_compiled_or_none_and_the_command_sa
         main(["--version"])
     assert capsys.readouterr().out.endswith(f" ({BUILD})\n")
     assert ("compiled" if IS_COMPILED else "pure Python") == BUILD
+
+
+async def test_both_builds_take_a_large_message_which_is_no_bytes() -> None:
+    """What is annotated `bytes` and comes from a message can be a `Bulk`: the compiler must not believe it."""
+    document = Bulk(b'{"jsonrpc":"2.0","id":1,"result":{}}')
+    request = HttpRequest(Head(b"POST", b"/mcp", [], True), document, True)
+    assert request.body is document
+    response = Response(Line().connection)
+    response.body, response.content_type = document, JSON
+    assert response.body is document
+    assert read_message(response, document).id == b"1"

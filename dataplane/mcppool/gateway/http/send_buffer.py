@@ -45,7 +45,7 @@ class SendBuffer:
         self.client = ClientUsage("", UNLIMITED)
         self.transport: asyncio.Transport | None = None
         self._queue: FlushQueue | None = None  # where it does not encrypt
-        self._gathered = b""  # waits for the end of the turn
+        self._gathered: bytes = b""  # waits for the end of the turn
         self._slices: SlicedWriter | None = None  # where the transport encrypts
         self._on_full: Callable[[], None] = lambda: None
         self.room: asyncio.Future[None] | None = None

@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._out: asyncio.Transport | SlicedWriter | None = None  # gets the requests
         self._queue = flush_queue_of(loop)
-        self._unwritten = b""  # a request that waits for the end of the turn
+        self._unwritten: bytes = b""  # a request that waits for the end of the turn
         self._reader = AnswerReader(self)
         self._times = AnswerTimes()
         self._poll: select.poll | None = None

@@ -43,7 +43,7 @@ class Response:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.content_type = b""
-        self.body = b""
+        self.body: bytes = b""
         self.complete = False
         self.whole = False
         self.failure: AttemptFailed | None = None
