@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from random import random
 from typing import Final, Protocol, cast
 
 import msgspec
@@ -31,6 +32,9 @@ MAX_OWED: Final = 10_000
 """Upper bound on tombstones that Redis has not got yet; above it, the oldest are left out."""
 
 MAX_CONTESTS: Final = 16  # tries to write one value against other gateways; then their value stays
+FIRST_PAUSE: Final = 0.001
+LONGEST_PAUSE: Final = 0.05
+"""Upper bounds in seconds on the pause after the first and after any lost try to write a value."""
 _AT_ONCE: Final = 500  # tombstones in one round trip
 
 # Writes only if the value is still the one that was read. A value that is too long or of another type reads the same
@@ -200,7 +204,7 @@ class SharedSessions:
     async def _change(self, token: str, change: Change) -> SharedSession:
         """Make `change`, together with concurrent changes of other gateways; returns the facts that hold now."""
         vault, name = self._place(token)
-        for _ in range(MAX_CONTESTS):
+        for contest in range(MAX_CONTESTS):
             there = await self._stored(name)
             known = _read(there, vault, name)
             wanted = change(known)
@@ -209,6 +213,8 @@ class SharedSessions:
                 break
             if await self._replace(keys=[name], args=[there, sealed, self._milliseconds, MAX_VALUE]):
                 return wanted
+            # Two gateways that are in step would take turns in the same order until one of them gives up.
+            await asyncio.sleep(random() * min(FIRST_PAUSE * 2**contest, LONGEST_PAUSE))
         return known
 
     async def _stored(self, name: bytes) -> bytes:
