@@ -15,7 +15,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 import mcppool
@@ -81,11 +81,16 @@ def _copy_packages(app: Path) -> None:
     shutil.copytree(ours, app / ours.name, dirs_exist_ok=True)
     for distribution in _needed(DISTRIBUTION):
         for file in distribution.files or ():
-            if ".." in file.parts or (distribution.name == DISTRIBUTION and "dist-info" not in file.parts[0]):
+            if ".." in file.parts or (distribution.name == DISTRIBUTION and not _is_beside_package(file)):
                 continue  # commands in bin/; and our package, which an editable installation has elsewhere
             target = app / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file.locate(), target)
+
+
+def _is_beside_package(file: PurePath) -> bool:
+    """Whether a file of our distribution is about it, or the library that its compiled modules share."""
+    return "dist-info" in file.parts[0] or (len(file.parts) == 1 and file.suffix == ".so")
 
 
 def _needed(name: str) -> Iterator[metadata.Distribution]:
