@@ -24,7 +24,7 @@ RUN rm -r /opt/mcppool/lib/python3.*/site-packages/kubernetes/client/api /opt/mc
 
 FROM tools AS code
 RUN python3 -m venv --without-pip /opt/mcppool
-COPY pyproject.toml README.md LICENSE /src/
+COPY pyproject.toml hatch_build.py README.md LICENSE /src/
 COPY dataplane /src/dataplane
 COPY operator /src/operator
 RUN /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheel /src \
