@@ -23,11 +23,11 @@ def figure(pattern: str, text: str) -> float:
 @pytest.mark.parametrize(
     ("told", "measured", "text"),
     [
-        (r"about (\d+) µs a call of today's SDKs", r"\| mcppool \|(?:[^|]*\|){3} *([\d.]+) \|", EVERYDAY),
-        (r"about ([\d,]+) calls per second on one core", r"\| mcppool \| *([\d,]+) \|", EVERYDAY),
+        (r"about (\d+) µs a call of today's SDKs", r"\| mcppool +\|(?:[^|]*\|){3} *([\d.]+) \|", EVERYDAY),
+        (r"about ([\d,]+) calls per second on one core", r"\| mcppool +\| *([\d,]+) \|", EVERYDAY),
         (r"(\d+) KB for each idle session", r"\| memory per idle session[^|]*\| *([\d.]+) KB", MEASURED),
         (r"(\d+) KB for each open event stream", r"\| memory per open event stream[^|]*\| *([\d.]+) KB", MEASURED),
-        (r"about (\d+) MB idle", r"\| mcppool \| *[\d.]+ \| *(\d+) \|", MEASURED),
+        (r"about (\d+) MB idle", r"\| mcppool +\| *[\d.]+ \| *(\d+) \|", MEASURED),
         (r"a peak of (\d+) MB", r"\| peak resident memory, second start *\| *(\d+) MB", MEASURED),
     ],
 )
