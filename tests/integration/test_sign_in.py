@@ -51,7 +51,7 @@ class TlsProxy(ServerProcess):
             f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         (folder / "nginx.conf").write_text(
-            f"daemon off; pid {folder}/pid; error_log stderr; worker_processes 1; events {{}}\n"
+            f"daemon off; master_process off; pid {folder}/pid; error_log stderr; events {{}}\n"
             f"http {{ access_log off; {folders} server {{ listen {HOST}:{port} ssl;"
             f" ssl_certificate {files.certificate}; ssl_certificate_key {files.key};"
             f" location / {{ proxy_pass http://{HOST}:{behind}; }} }} }}\n"
