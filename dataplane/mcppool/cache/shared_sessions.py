@@ -13,12 +13,13 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from random import random
+from random import Random
 from typing import Final, Protocol, cast
 
 import msgspec
 
 from mcppool.cache.redis_link import RedisLink
+from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.wire.sealing import sealed_with
 from mcppool.wire.vault import Vault
 
@@ -134,6 +135,7 @@ class SharedSessions:
     def __init__(self, link: RedisLink, life: float) -> None:
         self.life = life
         self._link = link
+        self._rng = Random()
         self._order = asyncio.Lock()  # there are several connections, and a subscription may be withdrawn at once
         self._replace = link.client.register_script(_REPLACE)
         self._renew = link.client.register_script(_RENEW)
@@ -204,7 +206,7 @@ class SharedSessions:
     async def _change(self, token: str, change: Change) -> SharedSession:
         """Make `change`, together with concurrent changes of other gateways; returns the facts that hold now."""
         vault, name = self._place(token)
-        for contest in range(MAX_CONTESTS):
+        for contest in range(1, MAX_CONTESTS + 1):
             there = await self._stored(name)
             known = _read(there, vault, name)
             wanted = change(known)
@@ -214,7 +216,7 @@ class SharedSessions:
             if await self._replace(keys=[name], args=[there, sealed, self._milliseconds, MAX_VALUE]):
                 return wanted
             # Two gateways that are in step would take turns in the same order until one of them gives up.
-            await asyncio.sleep(random() * min(FIRST_PAUSE * 2**contest, LONGEST_PAUSE))
+            await asyncio.sleep(full_jitter(exponential(contest, FIRST_PAUSE, LONGEST_PAUSE), self._rng))
         return known
 
     async def _stored(self, name: bytes) -> bytes:
