@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from time import monotonic
 
 import aiohttp
@@ -18,12 +20,28 @@ from tests.integration.event_streams import (
 )
 from tests.integration.get_streams import EventStore, said
 from tests.integration.raw_session import call, opened
-from tests.servers import pool_toml
+from tests.servers import Gateway, pool_toml
 from tests.servers.faults import Behaviour, Exchange, FaultServer, reset_before, silent, status
 from tests.servers.handshakes import Handshakes
 from tests.waiting import until
 
 SAMPLING = "sampling/createMessage"
+
+
+@asynccontextmanager
+async def two_servers(
+    gateway: GatewayFactory, stores: list[EventStore]
+) -> AsyncIterator[tuple[Gateway, list[FaultServer]]]:
+    """A gateway and its two servers, with the events of their GET streams."""
+    servers = [FaultServer(Handshakes(stream=store), everything=True) for store in stores]
+    async with servers[0], servers[1]:
+        yield await asyncio.to_thread(gateway, pool_toml(*(server.url for server in servers))), servers
+
+
+async def home_of(stores: list[EventStore]) -> int:
+    """The number of the server that has the only stream, when it is open."""
+    await until(lambda: any(store.readers for store in stores), "the stream is open")
+    return 0 if stores[0].readers else 1
 
 
 @pytest.mark.parametrize("last", [None, "5"])
@@ -92,13 +110,10 @@ async def test_a_session_that_moves_takes_its_get_stream_along_and_resumes_it_at
     gateway: GatewayFactory, http: aiohttp.ClientSession
 ) -> None:
     stores = [EventStore(), EventStore()]
-    servers = [FaultServer(Handshakes(stream=store), everything=True) for store in stores]
-    async with servers[0], servers[1]:
-        front = await asyncio.to_thread(gateway, pool_toml(*(server.url for server in servers)))
+    async with two_servers(gateway, stores) as (front, servers):
         session = await opened(http, front)
         async with getting(http, front, session) as blocks:
-            await until(lambda: any(store.readers for store in stores), "the stream is open")
-            home = 0 if stores[0].readers else 1
+            home = await home_of(stores)
             await stores[home].say(1)
             assert said(await blocks.next()) == 1
             # It hangs: the connection of the stream stays as it is, and another call moves the session.
@@ -194,13 +209,10 @@ async def test_a_question_to_the_client_on_its_get_stream_comes_from_the_new_hom
     gateway: GatewayFactory, http: aiohttp.ClientSession
 ) -> None:
     stores = [EventStore(), EventStore()]
-    servers = [FaultServer(Handshakes(stream=store), everything=True) for store in stores]
-    async with servers[0], servers[1]:
-        front = await asyncio.to_thread(gateway, pool_toml(*(server.url for server in servers)))
+    async with two_servers(gateway, stores) as (front, servers):
         session = await opened(http, front)
         async with getting(http, front, session) as blocks:
-            await until(lambda: any(store.readers for store in stores), "the stream is open")
-            home = 0 if stores[0].readers else 1
+            home = await home_of(stores)
             for n, at in enumerate((home, 1 - home)):
                 question = {"jsonrpc": "2.0", "id": 0, "method": SAMPLING, "params": {"maxTokens": n}}
                 await send(stores[at].readers[0], event(question))
