@@ -25,6 +25,20 @@ def data_begins(beginning: bytes) -> tuple[int, str | None] | None:
     return found.end(), None if id is None else id.decode("ascii")
 
 
+def data_only(end: bytes) -> bytes:
+    """The end of an event with spaces in the place of bytes that are no data, so that all data keep their places.
+
+    The first line is the end of a line of data, or short, so that its field does not matter.
+    """
+    lines = end.splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        text = line.rstrip(b"\r\n")
+        if number:
+            text = b"     " + text[5:] if text.startswith(b"data:") else b""
+        lines[number] = text.ljust(len(line))
+    return b"".join(lines)
+
+
 class EventEnd:
     """Finds the end of an event whose parts follow each other, from the first line of its data on.
 
@@ -39,11 +53,6 @@ class EventEnd:
         message then."""
         self._line = b"data"  # the beginning of the unfinished line
         self._after_cr = False  # an LF may follow that belongs to the last line end
-
-    @property
-    def at_line_start(self) -> bool:
-        """Whether the last part ended with a line end."""
-        return not self._line
 
     @property
     def ended(self) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcppool.pipeline.response.large_answer import TAIL
 from tests.unit.pipeline.test_whole_event_streams import (
     ASKED,
     CHUNKED,
@@ -24,7 +25,7 @@ PADDED = RESULT.replace(b"[]", b'["' + b"x" * 200 + b'"]')
 PADDED_LAST = LAST.replace(b"{", b'{"content":["' + b"x" * 200 + b'"],', 2).replace(b'{"content"', b"{", 1)
 FAILED = PADDED[:-2] + b',"isError":true}}'
 OTHERS = PADDED.replace(b"%b", b"9")
-OTHERS_LAST = b'{"result":{"content":["' + b"x" * 200 + b'"]},"jsonrpc":"2.0","id":9}'
+OTHERS_LAST = b'{"result":{"content":["' + b"x" * (TAIL + 200) + b'"]},"jsonrpc":"2.0","id":9}'
 
 IN_PARTS = {
     "CRLF": b"event: message\r\ndata: " + PADDED + b"\r\n\r\n",
@@ -62,7 +63,7 @@ WHOLE = {
     "a mark at its beginning": b"\xef\xbb\xbfdata: " + PADDED + b"\n\n",
 }
 FORMS = st.sampled_from([CHUNKED, SIZED])
-PLACES = st.one_of(st.none(), st.lists(st.integers(0, 700), max_size=8))
+PLACES = st.one_of(st.none(), st.lists(st.integers(0, TAIL + 700), max_size=8))
 SMALL = 100
 """Bytes of an event that are held in these tests: enough for all fields before its data, and the id."""
 
@@ -79,7 +80,7 @@ def test_a_large_event_means_the_same_in_parts(
         expected = await relayed(text, form, [], repeated=repeated)
         assert seen[:4] == expected[:4]
         assert not expected.failure
-        if stream in WHOLE or (repeated and stream in ID_LAST):
+        if stream in WHOLE:
             assert not seen.parts
 
     asyncio.run(check())
@@ -96,6 +97,45 @@ async def test_a_large_answer_gets_the_clients_id_back_in_parts() -> None:
     seen = await relayed(IN_PARTS["LF"], CHUNKED, None, repeated=True, hold=SMALL)
     assert seen.parts
     assert seen.events == [("message", PADDED.replace(b"%b", b"1"), None)]
+
+
+@pytest.mark.parametrize("stream", ID_LAST)
+async def test_a_large_answer_gets_the_clients_id_back_at_its_end(stream: str) -> None:
+    seen = await relayed(ID_LAST[stream], CHUNKED, None, repeated=True, hold=SMALL)
+    assert (seen.parts, seen.status) == (True, "success")
+    ((name, data, _),) = seen.events
+    assert name == "message"
+    assert data is not None
+    assert data.replace(b"\n", b"") == OTHERS_LAST.replace(b"9}", b"1}")
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\nid: 7\n\n"])
+async def test_the_end_of_the_answer_to_another_request_is_held_back_if_it_may_get_another_id(end: bytes) -> None:
+    seen = await relayed(b"data: " + OTHERS_LAST + end, CHUNKED, None, repeated=True, hold=SMALL)
+    assert (seen.status, seen.parts) == ("error", True)
+    (name, _, _), (_, error, _) = seen.events
+    assert name == "incomplete"
+    assert error is not None
+    assert b"bad_upstream_answer" in error
+
+
+async def test_a_held_end_that_gives_the_event_another_type_goes_on_unchanged() -> None:
+    other = b"data: " + OTHERS_LAST + b"\nevent: other\n\n"
+    seen = await relayed(other + ID_LAST["the id at its end"], CHUNKED, None, repeated=True, hold=SMALL)
+    assert [name for name, _, _ in seen.events] == ["other", "message"]
+    assert seen.events[0][1] == OTHERS_LAST
+    assert seen.status == "success"
+
+
+@pytest.mark.parametrize("missing", [1, 3, 20, 100])
+async def test_an_answer_that_is_cut_while_its_end_is_held_back_is_no_message(missing: int) -> None:
+    event = b"data: " + OTHERS_LAST.replace(b"9}", b"%b}") + b"\n\n"
+    seen = await relayed(event[:-missing], CHUNKED, None, repeated=True, hold=SMALL)
+    assert (seen.status, seen.failure, seen.parts) == ("error", "", True)
+    *incomplete, (_, error, _) = seen.events
+    assert [name for name, _, _ in incomplete] == ["incomplete"]
+    assert error is not None
+    assert b'"reason":"connection_lost"' in error
 
 
 async def test_a_large_event_that_proves_to_be_of_another_type_is_not_the_answer() -> None:

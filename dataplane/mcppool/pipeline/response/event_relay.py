@@ -174,7 +174,7 @@ class EventRelay:
         self._told = True
         self._large = event
         rest = await event.run(self._attempt.reply.write if self._begun else self._begin)
-        if event.open:
+        if not event.ended:
             return b""
         if event.accept():
             self._accepted()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcppool.observe.logs import get_logger
 from mcppool.pipeline.attempt import Attempt
-from mcppool.pipeline.response.large_answer import TAIL, LargeAnswer, may_pass_in_parts
+from mcppool.pipeline.response.large_answer import LargeAnswer, may_pass_in_parts
 from mcppool.pipeline.response.whole_answer import header_lines, relay_whole
 from mcppool.policy.memory_budget import Holding
 from mcppool.turns import in_turns
@@ -58,19 +58,23 @@ async def _relay_parts(attempt: Attempt, response: Response) -> None:
     if first is None:
         await _relay_read(attempt, response, chunk)
         return
-    chunk, first, end = first, None, b""
+    chunk, first = first, None
     reply.begin(200, header_lines(response))
     outcome.status = "error"
     try:
         while chunk:
-            outcome.size += len(chunk)
-            reply.write(chunk)
-            end = chunk[-TAIL:] if len(chunk) >= TAIL else (end + chunk)[-TAIL:]
+            chunk = answer.pass_on(chunk)
+            if chunk:
+                outcome.size += len(chunk)
+                reply.write(chunk)
             chunk = b""
             response.pause()
             await reply.drain()
             chunk = await response.next_chunk()
-        answer.end(end)
+        rest = answer.end(answer.tail)
+        if rest:
+            outcome.size += len(rest)
+            reply.write(rest)
     except AttemptFailed as failure:
         outcome.cut = failure.kept()
         pool = attempt.context.settings.name

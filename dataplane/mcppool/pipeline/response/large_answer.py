@@ -9,7 +9,8 @@ from mcppool.pipeline.attempt import Attempt
 from mcppool.upstream.failures import BadAnswer
 from mcppool.upstream.http.connection import HOLD
 from mcppool.wire import tasks
-from mcppool.wire.large_ids import ID_FIRST, ID_LAST, RESULT_FIRST, RESULT_NEXT
+from mcppool.wire.errors import BadEnvelope
+from mcppool.wire.large_ids import ID_FIRST, ID_LAST, RESULT_FIRST, RESULT_NEXT, id_at_end
 from mcppool.wire.members import BOM
 from mcppool.wire.message_ids import canonical_id
 
@@ -34,14 +35,20 @@ def may_pass_in_parts(attempt: Attempt) -> bool:
 
 
 class LargeAnswer:
-    """One answer in parts: `begin` with its first part, `end` with its last bytes."""
+    """One answer in parts: `begin` with its first part, `pass_on` each part, `end` behind the last one.
 
-    __slots__ = ("_attempt", "_known", "_tool_error")
+    `tail` are its last bytes so far. If the client's id must be put in the place of the server's at the end, `pass_on`
+    holds them back until `end`.
+    """
+
+    __slots__ = ("_attempt", "_held_back", "_known", "_tool_error", "tail")
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
         self._known = False  # the id stands at the beginning
+        self._held_back = False  # `tail` has not gone to the client
         self._tool_error = False
+        self.tail = b""
 
     def begin(self, beginning: bytes) -> bytes | None:
         """The first part for the client, with the client's own id. None if the answer must be read whole.
@@ -53,7 +60,10 @@ class LargeAnswer:
             raise BadAnswer("a large body that is not a JSON-RPC message")
         if self._issues(beginning):
             return None
-        return self._with_id(beginning, ID_FIRST.match(beginning, at, at + TAIL))
+        found = ID_FIRST.match(beginning, at, at + TAIL)
+        if found is None and self._attempt.reissue is not None and not RESULT_FIRST.match(beginning, at, at + TAIL):
+            return None
+        return self._with_id(beginning, found)
 
     def begin_event(self, beginning: bytes, at: int) -> bytes | None:
         """The same for an event whose data begins at `at`. None also for a message that may not be a result: a server's
@@ -71,36 +81,76 @@ class LargeAnswer:
             return None
         return self._with_id(beginning, found)
 
-    def end(self, tail: bytes) -> None:
-        """Accept the answer, whose last bytes are `tail`. Raises BadAnswer if it answers another request."""
-        attempt = self._attempt
-        if not self._known:
-            self._demand_id(ID_LAST.search(tail))
-        tool_error = self._tool_error or _TOOL_ERROR.search(tail) is not None
+    @property
+    def held_back(self) -> bytes:
+        """The bytes that have not gone to the client."""
+        return self.tail if self._held_back else b""
+
+    def pass_on(self, part: bytes) -> bytes:
+        """Take the next part; return the bytes that go to the client now."""
+        tail = self.tail
+        if not self._held_back:
+            self.tail = part[-TAIL:] if len(part) >= TAIL else (tail + part)[-TAIL:]
+            return part
+        if len(part) < TAIL:
+            part = tail + part
+            self.tail = part[-TAIL:]
+            return part[:-TAIL]
+        self.tail = part[-TAIL:]
+        return b"".join((tail, memoryview(part)[:-TAIL]))
+
+    def end(self, text: bytes) -> bytes:
+        """Accept the answer; return the rest of it for the client. `text` is `tail` with spaces in the place of bytes
+        that are not JSON.
+
+        Raises BadAnswer if it answers another request, or if the id that must be replaced is not among its last bytes.
+        """
+        attempt, rest = self._attempt, b""
+        if self._held_back:
+            rest = self._rest(text)
+        elif not self._known:
+            last = ID_LAST.search(text)
+            if last is not None:
+                self._demand_id(last["id"])
+        tool_error = self._tool_error or _TOOL_ERROR.search(text) is not None
         attempt.outcome.status = "tool_error" if tool_error else "success"
         if attempt.call.session is not None:
             attempt.context.sessions.note(attempt.call.session, attempt.call.request.method, attempt.call.body)
+        return rest
 
     def _issues(self, beginning: bytes) -> bool:
         return self._attempt.call.session is None and _ISSUED.search(beginning, 0, HOLD) is not None
 
-    def _with_id(self, beginning: bytes, found: re.Match[bytes] | None) -> bytes | None:
+    def _with_id(self, beginning: bytes, found: re.Match[bytes] | None) -> bytes:
         reissue = self._attempt.reissue
         self._known = found is not None
         self._tool_error = _TOOL_ERROR.search(beginning, 0, TAIL) is not None
         if found is None:
-            return beginning if reissue is None else None
-        self._demand_id(found)
+            self._held_back = reissue is not None
+            return beginning
+        self._demand_id(found["id"])
         if reissue is None:
             return beginning
         start, end = found.span("id")
         return b"%b%b%b" % (beginning[:start], reissue.original, beginning[end:])
 
-    def _demand_id(self, found: re.Match[bytes] | None) -> None:
-        if found is None:
-            return
+    def _rest(self, text: bytes) -> bytes:
+        """The tail with the client's own id."""
+        reissue = self._attempt.reissue
+        assert reissue is not None
         try:
-            id = canonical_id(found["id"])
+            found = id_at_end(text)
+        except BadEnvelope as error:
+            raise BadAnswer(f"not JSON-RPC: {error.message}") from None
+        if found is None:
+            raise BadAnswer(f"a large answer without its id in its first or last {TAIL} bytes")
+        start, end = found
+        self._demand_id(text[start:end])
+        return b"%b%b%b" % (self.tail[:start], reissue.original, self.tail[end:])
+
+    def _demand_id(self, raw: bytes) -> None:
+        try:
+            id = canonical_id(raw)
         except ValueError:
             raise BadAnswer("an id that is not JSON") from None
         reissue = self._attempt.reissue
