@@ -36,8 +36,12 @@ def test_the_result_is_printed_and_the_exit_status_tells_whether_the_tool_failed
         assert (code, said) == (1, "")
         assert printed["isError"] is True
         code, printed, said = call(server.url, "slow", '{"seconds": 60}', "--timeout", "5")
-        assert code == 1
+        assert (code, printed["data"]) == (1, {"reason": "timeout"})
         assert "--timeout" in said
+        code, printed, said = call(server.url, "-o", "json", "ad", "a=1")
+        assert (code, printed["code"]) == (1, -32602)
+        assert printed["message"] in said
+        assert "did you mean add?" in said
 
 
 async def test_an_error_of_a_gateway_is_printed_with_its_reason(gateway: GatewayFactory) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -138,6 +139,23 @@ async def test_a_link_shows_a_tool_that_is_far_down_and_a_click_copies_an_addres
     await tab.value("document.querySelector('[data-copy^=http]').focus()")
     await tab.press("Enter")
     await tab.until("document.querySelector('#announcement').textContent === 'Copied http://10.0.0.3:8000/mcp'")
+    assert tab.console == []
+
+
+async def test_a_link_to_a_pool_or_tool_that_is_gone_says_so(many: str, tab: Tab) -> None:
+    notice = "document.querySelector('#absent:not([hidden])')?.textContent"
+    evil = "<img src=x onerror=console.error(1)>"
+    await tab.show(f"{many}#search/{quote(evil, safe='')}")
+    await tab.until(f"{notice}?.includes({evil!r})")
+    assert await tab.violations() == []
+    await tab.value("location.hash = '#renamed/fetch'")
+    await tab.until(f"{notice} === 'There is no pool renamed now.'")
+    await tab.value("location.hash = '#search/fetch'")
+    await tab.until("document.activeElement?.textContent === 'fetch'")
+    assert await tab.value(notice) is None
+    changed = "new Promise((done) => addEventListener('hashchange', () => done(true), { once: true }))"
+    assert await tab.value(f"(location.hash = '#main', {changed})")
+    assert await tab.value(notice) is None, "the link that skips the head names no pool"
     assert tab.console == []
 
 

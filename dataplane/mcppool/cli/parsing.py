@@ -48,6 +48,7 @@ class Parser(argparse.ArgumentParser):
         lines = "\n".join(f"  {line}" for line in examples)
         super().__init__(formatter_class=_Help, epilog=EXAMPLES + lines if lines else None, **options)
         self.names: dict[str, str] = {}
+        self._mixing = False
 
     def variable(self, argument: str, name: str) -> None:
         """Name the environment variable of an argument, where it is not `MCPPOOL_` and the flag."""
@@ -63,7 +64,8 @@ class Parser(argparse.ArgumentParser):
             name = self.names.get(action.dest) or (
                 PREFIX + flag[2:].replace("-", "_").upper() if flag is not None else None
             )
-            if name is not None and action.default != argparse.SUPPRESS:
+            # argparse takes the defaults of arguments without a flag away while it looks for flags
+            if name is not None and not (flag and action.default == argparse.SUPPRESS):
                 seen.add(action.dest)
                 yield action, name
 
@@ -97,15 +99,20 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Read the arguments, then the environment."""
+        """Read the arguments, then the environment. Flags may stand anywhere, also between arguments without a flag."""
+        if self._mixing:
+            return super().parse_known_args(args, namespace)
         variables = {action: name for action, name in self.variables() if _text_of(name)}
         defaults = {action: action.default for action in variables}
         for action in variables:
             if not isinstance(action, argparse._AppendAction):  # it adds to its default, which stays the same object
                 action.default = _NOT_GIVEN
+        self._mixing = True  # argparse reads mixed arguments by two calls of this method
+        read = super().parse_known_args if self.subcommands() else super().parse_known_intermixed_args
         try:
-            parsed, unknown = super().parse_known_args(args, namespace)
+            parsed, unknown = read(args, namespace)
         finally:
+            self._mixing = False
             for action, default in defaults.items():
                 action.default = default
         if unknown:
@@ -127,7 +134,7 @@ class Parser(argparse.ArgumentParser):
         raise argparse.ArgumentError(action, f"{value!r} is not {what}{words}")
 
     def _unrecognised(self, arguments: Sequence[str]) -> str:
-        first = arguments[0]
+        first = next((argument for argument in arguments if argument.startswith("-")), arguments[0])
         if not first.startswith("-"):
             return f"{first!r} is one argument too many"
         return f"unknown flag {first}{guess(first.partition('=')[0], self.flags())}"

@@ -15,7 +15,7 @@ from mcppool.cli.program_words import ProgramWords, program_words
 from mcppool.cli.progress import Progress, progress
 from mcppool.cli.terminal import printable_lines
 from mcppool.version import __version__
-from mcppool.wire.errors import INTERNAL_ERROR
+from mcppool.wire.errors import INTERNAL_ERROR, INVALID_PARAMS, Reason
 
 if TYPE_CHECKING:
     from mcppool.client.pool import Pool
@@ -100,10 +100,10 @@ def _talk(command: str, args: argparse.Namespace, work: Work, words: ProgramWord
         return WRONG_USAGE
     except CallFailed as failure:
         data = {"reason": failure.reason, "delivered": failure.delivered, "attempts": failure.attempts}
-        document = {"code": INTERNAL_ERROR, "message": failure.args[0], "data": data}
         why = failure.cause or str(failure.args[0])
         if not args.local and _is_url(args.url):
             why = why.replace(*CREDENTIALS)
+        document = {"code": INTERNAL_ERROR, "message": why, "data": data}
         _say(command, f"{why if place in why else f'{place}: {why}'}{words}")
     except RpcError as error:
         document = {"code": error.code, "message": error.message, "data": error.data}
@@ -112,16 +112,24 @@ def _talk(command: str, args: argparse.Namespace, work: Work, words: ProgramWord
         document = asked.result.model_dump(mode="json", by_alias=True, exclude_unset=True)
         _say(command, f"{place}: {asked}")
     except TimeoutError:
-        _say(command, f"{place}: no answer within {args.timeout:g} s (--timeout)")
-    if document and wants_json(args):
-        print_json({key: value for key, value in document.items() if value is not None})
+        why = f"no answer within {args.timeout:g} s (--timeout)"
+        document = {"code": INTERNAL_ERROR, "message": why, "data": {"reason": Reason.TIMEOUT}}
+        _say(command, f"{place}: {why}")
+    _show_error(args, document)
     return FAILED
 
 
 def complain(args: argparse.Namespace, message: str) -> int:
     """Say what is wrong at the server, and return the exit status."""
     _say(args.command, f"{place_of(args)}: {message}")
+    _show_error(args, {"code": INVALID_PARAMS, "message": message})
     return FAILED
+
+
+def _show_error(args: argparse.Namespace, document: dict[str, Any]) -> None:
+    """Print an error for a program, if the output is for one."""
+    if wants_json(args):
+        print_json({key: value for key, value in document.items() if value is not None})
 
 
 def shift(args: argparse.Namespace, *following: str) -> None:

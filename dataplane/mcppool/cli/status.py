@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import shutil
 import sys
 import time
 from functools import partial
@@ -16,8 +17,7 @@ from mcppool.cli.output import add_output_option, wants_json
 from mcppool.cli.parsing import Commands, Parser
 from mcppool.cli.reach import why_unreachable
 from mcppool.cli.status_text import StatusText
-
-CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+from mcppool.cli.window import can_redraw, drawn
 
 HEALTHY, UNHEALTHY, UNREACHABLE = 0, 1, 2
 
@@ -42,7 +42,7 @@ def add_parser(subparsers: Commands[Parser]) -> None:
         nargs="?",
         const=1.0,
         metavar="SECONDS",
-        help="repeat, every SECONDS (default: every second)",
+        help="repeat, every SECONDS (default: every second); in a terminal, show what its window has room for",
     )
     parser.add_argument("--all", action="store_true", help="show every endpoint and tool of a large pool")
     add_address_options(parser)
@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     status = UNREACHABLE
     gateway = _Gateway(args)
     text_of = _as_json if wants_json(args) else StatusText(colour=wants_colour(sys.stdout), everything=args.all).render
+    redraws = can_redraw(sys.stdout) and not wants_json(args)
     try:
         while True:
             try:
@@ -68,7 +69,10 @@ def run(args: argparse.Namespace) -> int:
             if args.watch is None:
                 print(text, file=sys.stderr if status == UNREACHABLE else sys.stdout)
                 return status
-            print(CLEAR + text if sys.stdout.isatty() and not wants_json(args) else text, flush=True)
+            if redraws:
+                print(drawn(text, shutil.get_terminal_size()), end="", flush=True)
+            else:
+                print(text, flush=True)
             time.sleep(args.watch)
     except KeyboardInterrupt:
         return status

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from mcppool.cli.terminal import printable
+from mcppool.cli.terminal import column_widths, padded, printable
 from mcppool.spec.plural import counted
 
 Body = dict[str, Any]
@@ -243,12 +243,11 @@ class StatusText:
     def _table(self, head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
         """Columns as wide as their cells; numbers are aligned to the right."""
         cells = [head, *([printable(str(cell)) for cell in row] for row in rows)]
-        widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+        widths = column_widths(cells)
         right = [bool(rows) and all(isinstance(row[column], int) for row in rows) for column in range(len(head))]
         for number, row in enumerate(cells):
             aligned = [
-                cell.rjust(width) if to_right else cell.ljust(width)
-                for cell, width, to_right in zip(row, widths, right, strict=True)
+                padded(cell, width, right=to_right) for cell, width, to_right in zip(row, widths, right, strict=True)
             ]
             aligned[-1] = aligned[-1].rstrip()
             text = "  ".join(aligned).rstrip() if not self._colour else "  ".join(map(self._painted, aligned))

@@ -25,11 +25,10 @@ def typed_arguments(words: Sequence[str], schema: Mapping[str, Any]) -> dict[str
         name, equals, text = word.partition("=")
         if not equals or not name.strip(":"):
             raise BadArgument(f"{word!r} is not NAME=VALUE, such as message=hello, or NAME:=JSON")
-        if name.endswith(":"):
-            name = name[:-1]
-            arguments[name] = _json(name, text)
-        else:
-            arguments[name] = _typed(name, text, schema)
+        as_json, name = name.endswith(":"), name.removesuffix(":")
+        if name in arguments:
+            raise BadArgument(f'{name} is given twice; a list is {name}:=\'["one", "two"]\'')
+        arguments[name] = _json(name, text) if as_json else _typed(name, text, schema)
     return arguments
 
 

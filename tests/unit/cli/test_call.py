@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mcppool.cli.main import main
@@ -34,3 +36,12 @@ def test_a_server_that_does_not_speak_mcp_is_named(
         server.script = head + body
         assert main(["call", server.url, "echo"]) == 1
     assert f"{server.url} is answering, but not as an MCP server" in capsys.readouterr().err
+
+
+def test_a_program_reads_the_cause_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["call", "http://127.0.0.1:1/mcp", "echo", "-o", "json"]) == 1
+    printed = capsys.readouterr()
+    error = json.loads(printed.out)
+    assert "connection refused" in error["message"]
+    assert error["data"]["delivered"] == "no"
+    assert error["message"] in printed.err

@@ -212,3 +212,26 @@ def test_a_mistyped_argument_is_named_with_what_is_near_or_allowed(
     first, second = output.err.splitlines()
     assert told in first
     assert second.endswith(" --help` shows the arguments.")
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_a_flag_may_stand_anywhere(at: int) -> None:
+    words = ["http://a/mcp", "search", "q=tea"]
+    args = command_parser().parse_args(["call", *words[:at], "--pool", "x", *words[at:]])
+    assert [args.url, args.tool, *args.arguments, args.pool] == [*words, "x"]
+
+
+@pytest.mark.parametrize("words", [("--nope", "http://a/mcp"), ("http://a/mcp", "b", "c", "--nope"), ("--nope=1",)])
+def test_an_unknown_flag_is_named_wherever_it_stands(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command_parser().parse_args(["tools", *words])
+    assert "unknown flag --nope" in capsys.readouterr().err
+
+
+@named
+def test_the_help_is_the_same_when_it_is_asked_for(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command_parser().parse_args([*path, "--help"])
+    assert capsys.readouterr().out == dict(COMMANDS)[path].format_help()

@@ -94,3 +94,9 @@ def test_an_argument_that_the_schema_does_not_name_gets_a_suggestion() -> None:
     assert [*unknown_arguments({"a": 1}, {})] == []  # a tool that takes anything
     closed = {"properties": {}, "additionalProperties": False}
     assert [*unknown_arguments({"a": 1}, closed)] == ["the tool's schema has no argument 'a'; its arguments: none"]
+
+
+@pytest.mark.parametrize("words", [("count=1", "count=2"), ("count=1", "count:=2"), ("any:=1", "any=1")])
+def test_an_argument_that_is_given_twice_is_refused(words: tuple[str, str]) -> None:
+    with pytest.raises(BadArgument, match=f"{words[0].partition('=')[0].rstrip(':')} is given twice"):
+        typed_arguments(words, SCHEMA)
