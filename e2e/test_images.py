@@ -15,6 +15,7 @@ import pytest
 from e2e import names
 from e2e.clusters import ROOT, Cluster
 from e2e.pods import ready
+from scripts.compiled_modules import COMPILED
 from tests.requirements import need_path
 
 MEGABYTES = {"gateway": 120, "operator": 200}
@@ -88,6 +89,28 @@ def test_the_packages_of_an_image_are_listed_beside_it(name: str) -> None:
     listed = {each["purl"].partition("@")[0] for each in json.loads(path.read_text())["components"]}
     assert {"pkg:pypi/mcp-server-pool", "pkg:pypi/cryptography"} < listed
     assert {"pkg:deb/debian/libc6", "pkg:deb/debian/openssl"} < listed
+
+
+def test_the_gateway_has_the_modules_of_a_call_compiled_and_no_image_has_a_compiler() -> None:
+    shared_objects = {
+        name: {
+            path.rpartition("/site-packages/")[2].partition(".")[0]
+            for path in image(name).files(image(name).layers)
+            if "/site-packages/mcppool/" in path and path.endswith(".so")
+        }
+        for name in MEGABYTES
+    }
+    modules = {f"mcppool/{module.removesuffix('.py')}" for module in COMPILED}
+    assert shared_objects == {"gateway": modules, "operator": set()}
+    for name in MEGABYTES:
+        programs = {path.rpartition("/")[2] for path in image(name).files(image(name).layers) if "bin/" in path}
+        assert "mcppool" in programs
+        assert [program for program in programs if "gcc" in program or program == "ld"] == []
+
+
+def test_the_gateway_of_a_pool_runs_the_compiled_build(pool: Cluster) -> None:
+    gateway = ready(pool, names.GATEWAY_LABEL).pop()
+    assert pool.kubectl("exec", "-n", names.NAMESPACE, gateway, "--", "mcppool", "--version").endswith(" (compiled)\n")
 
 
 def _compiled(source: str) -> str:
