@@ -57,12 +57,15 @@ def _message(pool: ServerPool, request: HttpRequest, notes: HeadNotes, principal
         if session is None:
             raise RequestRefused("session", 404, INVALID_REQUEST, "Session not found")
     forward = notes.forward if notes.listed is pool.settings.forwarded else notes.forward_for(pool.settings.forwarded)
+    if request.changes is not None:
+        forward = notes.forward_with(request.changes)
     if session is not None:
-        session.query, session.extra = notes.query, notes.extra
+        session.query = notes.query
+        session.extra = notes.extra_with(request.changes) if request.changes is not None else notes.extra
     credential = notes.credential.token if notes.credential is not None else ""
     return Call(
         message, request.body, forward, era, request.received, principal, session, b"POST", b"", None,
-        request.head.lines, 0, notes.query, address, notes.path, credential,
+        request.head.lines, 0, notes.query, address, notes.path, credential, request.changes,
     )  # fmt: skip
 
 
@@ -96,7 +99,10 @@ def _session_call(pool: ServerPool, request: HttpRequest, notes: HeadNotes, prin
     if session is None:
         raise RequestRefused("session", 404, INVALID_REQUEST, "Session not found")
     forward = notes.forward if notes.listed is pool.settings.forwarded else notes.forward_for(pool.settings.forwarded)
-    session.query, session.extra = notes.query, notes.extra
+    if request.changes is not None:
+        forward = notes.forward_with(request.changes)
+    session.query = notes.query
+    session.extra = notes.extra_with(request.changes) if request.changes is not None else notes.extra
     last = headers.get(LAST_EVENT_ID)
     return Call(
         NOTHING,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mcppool.access.credential import Credential
 from mcppool.access.inbound import InboundAuth
-from mcppool.gateway.http.head_cache import Head
+from mcppool.gateway.http.head_cache import Changes, Head
 from mcppool.wire.era import claims_modern
 from mcppool.wire.headers import PROTOCOL_VERSION, connection_options, is_single_valued, reaches_servers
 from mcppool.wire.media_types import EVENT_STREAM, JSON, JSON_HEADERS
@@ -29,16 +31,13 @@ class HeadNotes:
     """
 
     __slots__ = (
-        "_lines", "_spot", "_verb", "accepts_events", "agreed", "cors", "credential", "credential_read_by",
+        "_form", "_lines", "_verb", "accepts_events", "agreed", "cors", "credential", "credential_read_by",
         "duplicates", "extra", "forward", "headers", "is_json", "listed", "modern", "path", "query", "welcome",
     )  # fmt: skip
 
-    def __init__(self, head: Head, known: HeadNotes | None = None) -> None:
+    def __init__(self, head: Head) -> None:
         self._lines = head.lines
-        self._spot: _Spot | None = None  # of the value that varied last
-        if known is not None:
-            self._copy(known)
-            return
+        self._form: LinesForm | None = None  # `forward` with gaps for the values that varied last
         self.agreed: tuple[object, ...] | None = None
         self.headers: dict[str, str] = {}
         self.duplicates: tuple[str, ...] = ()
@@ -59,34 +58,18 @@ class HeadNotes:
         self.forward = self.extra = b""
         self.path, self.query = _split_target(head.target, self.headers.get("host", ""))
 
-    def varied(self, head: Head) -> HeadNotes:
-        """The notes of a head that differs from this one by `head.changes` only: nothing that they decide depends on
-        these headers."""
-        notes = HeadNotes(head, self)
-        if len(head.changes) == 1 and not self.extra:
-            ((at, value),) = head.changes
-            spot = self._spot
-            if spot is None or spot.at != at or spot.forward is not self.forward:
-                spot = self._spot = _Spot(at, self.forward, *self._lines[at])
-            notes.headers[spot.name] = value.decode("latin-1")
-            notes.forward = self.forward if spot.after is None else spot.before + value + spot.after
-            return notes
-        for at, value in head.changes:
-            name, old = self._lines[at]
-            notes.headers[name.decode("latin-1")] = value.decode("latin-1")
-            line, new = b"%b: %b\r\n" % (name, old), b"%b: %b\r\n" % (name, value)
-            notes.forward = _with_line(notes.forward, line, new)
-            if notes.extra:
-                notes.extra = _with_line(notes.extra, line, new)
-        return notes
+    def forward_with(self, changes: Changes) -> bytes:
+        """`forward` of a head with these other values: of headers on which nothing else depends that is noted here."""
+        places, values = changes
+        form = self._form
+        if form is None or form.places is not places or form.lines is not self.forward:
+            form = self._form = LinesForm(self.forward, self._lines, places)
+        return form.filled(values)
 
-    def _copy(self, known: HeadNotes) -> None:
-        self.agreed, self.duplicates, self._verb = known.agreed, known.duplicates, known._verb
-        self.accepts_events, self.modern, self.is_json = known.accepts_events, known.modern, known.is_json
-        self.welcome, self.cors, self.path, self.query = known.welcome, known.cors, known.path, known.query
-        self.credential, self.credential_read_by = known.credential, known.credential_read_by
-        self.listed, self.forward, self.extra = known.listed, known.forward, known.extra
-        self.headers = known.headers.copy()
+    def extra_with(self, changes: Changes) -> bytes:
+        """`extra` of such a head."""
+        places, values = changes
+        return LinesForm(self.extra, self._lines, places).filled(values)
 
     def _decoded(self) -> list[tuple[str, bytes]]:
         return [(name.decode("latin-1"), value) for name, value in self._lines]
@@ -115,20 +98,37 @@ class HeadNotes:
         return self.forward
 
 
-class _Spot:
-    """The place of the header line number `at` in the lines `forward`: the bytes before its value, and those behind it,
-    None if the line is not among them."""
+class LinesForm:
+    """Header `lines` with gaps for the values of the headers at `places` of a head."""
 
-    __slots__ = ("after", "at", "before", "forward", "name")
+    __slots__ = ("_order", "_text", "lines", "places")
 
-    def __init__(self, at: int, forward: bytes, name: bytes, value: bytes) -> None:
-        self.at = at
-        self.forward = forward
-        self.name = name.decode("latin-1")
-        line = b"%b: %b\r\n" % (name, value)
-        begin = _line_in(forward, line)
-        self.before = b"%b%b: " % (forward[:begin], name) if begin >= 0 else b""
-        self.after = b"\r\n" + forward[begin + len(line) :] if begin >= 0 else None
+    def __init__(self, lines: bytes, head: Sequence[tuple[bytes, bytes]], places: tuple[int, ...]) -> None:
+        self.lines = lines
+        self.places = places
+        gaps: list[tuple[int, int, int]] = []  # begin, end, and number of a value
+        for number, place in enumerate(places):
+            name, value = head[place]
+            begin = _line_in(lines, b"%b: %b\r\n" % (name, value))
+            if begin >= 0:
+                begin += len(name) + len(b": ")
+                gaps.append((begin, begin + len(value), number))
+        gaps.sort()
+        self._order: tuple[int, ...] | None = tuple(number for _, _, number in gaps)
+        parts: list[bytes] = []
+        at = 0
+        for begin, end, _ in gaps:
+            parts.append(lines[at:begin].replace(b"%", b"%%"))
+            at = end
+        self._text = b"%b".join([*parts, lines[at:].replace(b"%", b"%%")])
+        if self._order == tuple(range(len(places))):
+            self._order = None  # each value has its gap, in order
+
+    def filled(self, values: tuple[bytes, ...]) -> bytes:
+        """The lines with these values."""
+        if self._order is not None:
+            values = tuple([values[number] for number in self._order])
+        return self._text % values
 
 
 def _line_in(lines: bytes, line: bytes) -> int:
@@ -137,12 +137,6 @@ def _line_in(lines: bytes, line: bytes) -> int:
     while at > 0 and lines[at - 1] != _LF:  # the end of a longer name
         at = lines.find(line, at + 1)
     return at
-
-
-def _with_line(lines: bytes, line: bytes, new: bytes) -> bytes:
-    """Header lines with another one in the place of `line`, if it is among them."""
-    at = _line_in(lines, line)
-    return lines if at < 0 else b"%b%b%b" % (lines[:at], new, lines[at + len(line) :])
 
 
 def _split_target(target: bytes, host: str) -> tuple[bytes, bytes]:
@@ -161,6 +155,5 @@ def notes_of(head: Head) -> HeadNotes:
     """The notes of a head, made once for all requests with the same head."""
     notes = head.notes
     if not isinstance(notes, HeadNotes):
-        known = head.like.notes if head.like is not None else None
-        notes = head.notes = known.varied(head) if isinstance(known, HeadNotes) else HeadNotes(head)
+        notes = head.notes = HeadNotes(head)
     return notes

@@ -19,7 +19,8 @@ class Call:
 
     * `body`: the client's own bytes.
     * `forward`: the rendered header lines that go to a server with the body.
-    * `lines`: all headers as they came, names in lower case.
+    * `lines`: all headers, names in lower case, as they came but for the values in `changes`: these are places in
+      `lines`, and the values that came there. `values_of` reads both.
     * `verb`: the HTTP method. `DELETE` ends a session and `GET` opens its stream, both without a message.
     * `resume`: the `Last-Event-ID` line of a `GET`, or empty.
     * `session`: the client's session, if its id is valid.
@@ -34,7 +35,7 @@ class Call:
     """
 
     __slots__ = (
-        "address", "body", "credential", "era", "forward", "lines", "on_behalf", "path", "principal",
+        "address", "body", "changes", "credential", "era", "forward", "lines", "on_behalf", "path", "principal",
         "query", "received", "request", "resume",
         "session", "source", "timeout", "verb",
     )  # fmt: skip
@@ -57,6 +58,7 @@ class Call:
         address: str = "",
         path: bytes = b"",
         credential: str = "",
+        changes: tuple[tuple[int, ...], tuple[bytes, ...]] | None = None,
     ) -> None:
         self.request = request
         self.body = body
@@ -74,7 +76,17 @@ class Call:
         self.address = address
         self.path = path
         self.credential = credential
+        self.changes = changes
         self.on_behalf = b""
+
+    def values_of(self, name: bytes) -> list[bytes]:
+        """The values of a header, by its name in lower case."""
+        values = [value for header, value in self.lines if header == name]
+        if self.changes is not None:
+            for place, value in zip(*self.changes, strict=True):
+                if self.lines[place][0] == name:
+                    return [value]  # a header with another value than in `lines` is there once
+        return values
 
     @property
     def client(self) -> ClientKey:

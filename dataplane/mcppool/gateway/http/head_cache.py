@@ -7,8 +7,6 @@ go first. A head with a credential is remembered by its own connection alone, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mcppool.wire.repeated_head import RepeatedHead, split_head
 
 MAX_HEADS = 512
@@ -17,19 +15,15 @@ MAX_OWN_HEADS = 4
 Key = tuple[bytes, bytes]
 """The bytes of a head before and after the digits of Content-Length."""
 
-
-Change = tuple[int, bytes]
-"""The place of a header in `Head.lines`, and another value."""
+Changes = tuple[tuple[int, ...], tuple[bytes, ...]]
+"""Places of headers in `Head.lines`, and their other values."""
 
 
 class Head(RepeatedHead):
-    """A well-formed head: its parts (`lines` without Content-Length), and the notes of the router.
+    """A well-formed head: its parts (`lines` without Content-Length), and the notes of the router. `model` is for the
+    comparison with heads that have other values."""
 
-    A head that was not read because it differs from a known one only by `changes` names that one in `like`. `model` is
-    what such heads are compared with.
-    """
-
-    __slots__ = ("changes", "keep_alive", "like", "lines", "method", "model", "notes", "target")
+    __slots__ = ("keep_alive", "lines", "method", "model", "notes", "target")
 
     def __init__(self, method: bytes, target: bytes, lines: list[tuple[bytes, bytes]], keep_alive: bool) -> None:
         self.method = method
@@ -38,22 +32,11 @@ class Head(RepeatedHead):
         self.keep_alive = keep_alive
         self.notes: object | None = None
         self.model: object | None = None
-        self.like: Head | None = None
-        self.changes: Sequence[Change] = ()
 
     @property
     def key(self) -> Key:
         """The bytes before and after the digits of Content-Length, of a stored head."""
         return self._before, self._after
-
-    def varied(self, changes: Sequence[Change]) -> Head:
-        """This head with other values."""
-        lines = self.lines.copy()
-        for at, value in changes:
-            lines[at] = lines[at][0], value
-        head = Head(self.method, self.target, lines, self.keep_alive)
-        head.like, head.changes = self, changes
-        return head
 
 
 class HeadCache:

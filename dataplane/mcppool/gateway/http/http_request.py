@@ -5,28 +5,31 @@ from __future__ import annotations
 from time import monotonic
 
 from mcppool.gateway.http.body import Body
-from mcppool.gateway.http.head_cache import Head, HeadCache
+from mcppool.gateway.http.head_cache import Changes, Head, HeadCache
 from mcppool.policy.memory_budget import MemoryAccount, MemoryBudget
 
 CREDENTIAL_HEADERS = frozenset({b"authorization", b"cookie", b"dpop", b"proxy-authorization"})
 
 
 class HttpRequest:
-    """One whole request. `lines` are its headers in order, names in lower case.
+    """One whole request. Its head is `head`, but for the values in `changes`.
 
     `keep_alive`: its sender may send another one; `http11`: the sender reads chunked answers; `lost`: `body` has only
     the two ends, because memory had no room for it. The handler's worker releases `held`.
     """
 
-    __slots__ = ("body", "head", "held", "http11", "keep_alive", "received")
+    __slots__ = ("body", "changes", "head", "held", "http11", "keep_alive", "received")
 
-    def __init__(self, head: Head, body: bytes, http11: bool, held: Body | None = None) -> None:
+    def __init__(
+        self, head: Head, body: bytes, http11: bool, held: Body | None = None, changes: Changes | None = None
+    ) -> None:
         self.head = head
         self.body = body
         self.http11 = http11
         self.keep_alive = head.keep_alive
         self.received = monotonic()
         self.held = held
+        self.changes = changes
 
     @property
     def method(self) -> bytes:
@@ -40,8 +43,13 @@ class HttpRequest:
 
     @property
     def lines(self) -> list[tuple[bytes, bytes]]:
-        """Header lines in order, without Content-Length: the length of `body` gives that."""
-        return self.head.lines
+        """Header lines in order, names in lower case; without Content-Length: the length of `body` gives that."""
+        lines = self.head.lines
+        if self.changes is not None:
+            lines = lines.copy()
+            for at, value in zip(*self.changes, strict=True):
+                lines[at] = lines[at][0], value
+        return lines
 
     @property
     def lost(self) -> bool:

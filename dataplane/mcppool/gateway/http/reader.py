@@ -14,7 +14,7 @@ import httptools
 from mcppool.gateway.http.body import UNCHARGED, Body
 from mcppool.gateway.http.chunked import ChunkReader
 from mcppool.gateway.http.client_caps import UNLIMITED, ClientUsage
-from mcppool.gateway.http.head_cache import MAX_OWN_HEADS, Head, HeadCache, Key
+from mcppool.gateway.http.head_cache import MAX_OWN_HEADS, Changes, Head, HeadCache, Key
 from mcppool.gateway.http.http_request import HttpRequest, RequestLimits
 from mcppool.gateway.http.validation import (
     MAX_HEADERS,
@@ -29,6 +29,9 @@ from mcppool.gateway.http.validation import (
 from mcppool.gateway.http.varied_head import HeadModels
 
 _HEAD_END = b"\r\n\r\n"
+VARYING = 64
+"""Requests after a varied head that are compared with known heads piece by piece. Then one is compared as a whole: its
+client may have stopped to vary the head."""
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
 
 
@@ -46,7 +49,7 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_at", "_begin", "_blocked", "_body", "_chunks", "_data", "_deliver", "_fresh", "_head", "_http11",
+        "_at", "_blocked", "_body", "_changes", "_chunks", "_data", "_deliver", "_fresh", "_head", "_http11",
         "_keep_alive", "_key", "_last", "_left", "_limits", "_lines", "_models", "_own", "_padded", "_parser", "_part",
         "_varies", "behind", "client", "done", "expects", "in_body",
     )  # fmt: skip
@@ -58,7 +61,6 @@ class RequestReader:
         self._parser: httptools.HttpRequestParser
         self._data = b""  # received bytes, unread from `_at` on
         self._at = 0
-        self._begin = len(_HEAD_END)  # where the last body after a head with other values began
         self._part = bytearray()  # of a head
         self._http11 = self._keep_alive = True
         self._padded = False  # the value of some header ends with white space
@@ -67,8 +69,9 @@ class RequestReader:
         self._last: Head | None = None  # the last stored one
         self._own: HeadCache | None = None  # heads with credentials
         self._models = HeadModels()
-        self._varies = False  # the head before differed from a known one in values only
+        self._varies = 0  # requests that are taken for known ones with other values first
         self._head: Head | None = None  # of the request whose body is coming
+        self._changes: Changes | None = None  # its values that differ from those of `_head`
         self._body: Body | None = None
         self._left = 0  # bytes of the body that are still to come
         self._chunks: ChunkReader | None = None  # of a chunked body
@@ -109,7 +112,11 @@ class RequestReader:
         if self._fresh:
             self._fresh = False
             last = self._last
-            if last is not None:
+            if self._varies:
+                self._varies -= 1
+                if self._feed_varied(data):
+                    return False
+            elif last is not None:
                 begin = last.body_in(data)
                 size = len(data) - begin
                 if begin and size <= UNCHARGED:  # one whole request, with the head of the one before
@@ -118,7 +125,7 @@ class RequestReader:
                     self._blocked = True
                     self._deliver(HttpRequest(last, data[begin:], True))
                     return False
-                if self._feed_varied(data) if self._varies else self._feed_known(last, data):
+                if self._feed_known(last, data):
                     return False
         self._data = data if self._at >= len(self._data) else self._data[self._at :] + data
         self._at = 0
@@ -143,17 +150,17 @@ class RequestReader:
         return True
 
     def _feed_varied(self, data: bytes) -> bool:
-        """Deliver one whole request whose head differs from a known one in values only; returns whether it was one."""
-        begin = self._begin  # of the body before: heads with other values are mostly as long
-        if data[begin - len(_HEAD_END) : begin] != _HEAD_END:
-            begin = self._begin = data.find(_HEAD_END) + len(_HEAD_END)
-        size = len(data) - begin
-        found = self._models.read(data[:begin], self._limits.credential_headers) if size <= UNCHARGED else None
-        if found is None or found[1] != size:
+        """Deliver one whole request whose head differs from a known one in the same values as the head before; returns
+        whether it was one."""
+        found = self._models.read_again(data, self._limits.credential_headers)
+        if found is None:
+            return False
+        head, changes, begin, size = found
+        if size != len(data) - begin or size > UNCHARGED:
             return False
         check_length(size, self._limits.max_body)
         self._blocked = True
-        self._deliver(HttpRequest(found[0], data[begin:], True))
+        self._deliver(HttpRequest(head, data[begin:], True, None, changes))
         return True
 
     def free(self) -> None:
@@ -209,13 +216,16 @@ class RequestReader:
             if known_head is None and self._own is not None and self._key is not None:
                 known_head = self._own.get(self._key)
             if known_head is not None:
+                if known_head is not self._last:
+                    self._models.add(known_head)
                 self._head = self._last = known_head
+                self._changes = None
             elif self._varies or (varied := self._models.read(head, self._limits.credential_headers)) is None:
-                self._varies = False
+                self._varies = 0
                 return self._begin_body(data, end, self._parse_head(head))
         if varied is not None:
-            self._varies = True
-            self._head, length = varied
+            self._varies = VARYING
+            self._head, self._changes, _, length = varied
         self._http11 = True
         check_length(length, self._limits.max_body)
         return self._begin_body(data, end, length)
@@ -233,7 +243,7 @@ class RequestReader:
         self._http11 = version == b"1.1"
         keep_alive = self._http11 and self._keep_alive
         lines = [line for line in self._lines if line[0] != b"content-length"]
-        self._head = Head(method, target, lines, keep_alive)
+        self._head, self._changes = Head(method, target, lines, keep_alive), None
         if self._key is not None and keep_alive and not self.expects:
             self._heads_for(lines).keep(self._key, self._head)
             self._last = self._head
@@ -325,4 +335,4 @@ class RequestReader:
         assert head is not None
         self.done = not head.keep_alive
         self._blocked = True
-        self._deliver(HttpRequest(head, body, self._http11, held))
+        self._deliver(HttpRequest(head, body, self._http11, held, self._changes))

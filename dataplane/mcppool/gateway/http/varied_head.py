@@ -1,18 +1,22 @@
 """Heads that differ from one that was read before in the values of some headers only, such as `traceparent`.
 
 Their lines are compared with those of the known head. Equal lines have equal meaning; a different line must have the
-same name and a plain value, and nothing that is remembered with a head may depend on that name.
+same name and a plain value, and nothing that is remembered with a head may depend on that name. So such a request has
+the known head, and `changes` to it.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from mcppool.gateway.http.head_cache import Change, Head
+from mcppool.gateway.http.head_cache import Changes, Head
 from mcppool.wire.repeated_head import MAX_DIGITS, MAX_REMEMBERED
 
 MAX_MODELS: Final = 4
 """Known heads that one connection compares with: a client has one for each method and tool."""
+
+Found = tuple[Head, Changes, int, int]
+"""A known head, the values in which another one differs from it, and the beginning and length of its body."""
 
 _FIXED: Final = frozenset(
     b"accept connection content-encoding content-type expect host keep-alive last-event-id origin proxy-connection te "
@@ -20,8 +24,6 @@ _FIXED: Final = frozenset(
 )
 _FIXED_PREFIXES: Final = (b"access-control-", b"mcp-", b"sec-")
 _PARAM_PREFIX: Final = b"mcp-param-"
-_LENGTH: Final = -1
-"""Stands for the place of Content-Length, which is not in `Head.lines`."""
 _PLAIN: Final = bytes(range(0x20, 0x7F))
 _SPACE: Final = 0x20
 
@@ -33,7 +35,8 @@ class HeadModel:
     """
 
     __slots__ = (
-        "_digits_at", "_first", "_length_at", "_lines", "_prefixes", "_spots", "credential_headers",
+        "_digits", "_digits_at", "_first", "_length", "_length_at", "_lines", "_places", "_prefixes", "_spots",
+        "_varying", "credential_headers",
     )  # fmt: skip
 
     def __init__(self, head: Head, credential_headers: frozenset[bytes]) -> None:
@@ -43,7 +46,11 @@ class HeadModel:
         self._length_at = before.count(b"\r\n")
         self._digits_at = len(self._lines[self._length_at])
         self._first = b""  # the bytes before the first value that varies
-        self._spots: tuple[tuple[int, bytes], ...] = ()  # places of such values in `Head.lines`, the bytes behind them
+        self._spots: tuple[tuple[bool, bytes], ...] = ()  # of each such value: if it is the length; the bytes behind it
+        self._varying: set[int] = set()  # lines whose values differed
+        self._places: tuple[int, ...] = ()  # of them in `Head.lines`
+        self._digits = b""  # of the last length ...
+        self._length = 0  # ... which this was
         names = [name for name, _ in head.lines]
         # As far as a line may vary: its name, the colon and a space.
         self._prefixes: list[bytes | None] = [None] * len(self._lines)
@@ -60,32 +67,40 @@ class HeadModel:
             return True
         return name.startswith(_FIXED_PREFIXES) and not name.startswith(_PARAM_PREFIX)
 
-    def read_again(self, known: Head, head: bytes) -> tuple[Head, int] | None:
-        """The result of `read` for a head that differs in the same lines as the one before, or in fewer."""
-        at = len(self._first)
-        if not at or not head.startswith(self._first):
+    def read_again(self, known: Head, data: bytes) -> Found | None:
+        """The head at the beginning of `data`, if it differs in lines only in which others have differed."""
+        first = self._first
+        if not first or not data.startswith(first):
             return None
-        changes: list[Change] = []
-        length = 0
-        for place, segment in self._spots:
-            end = head.find(b"\r\n", at)
-            value = head[at:end]
-            if not head.startswith(segment, end):
+        at = len(first)
+        length = -1
+        values: list[bytes] = []
+        for is_length, segment in self._spots:
+            end = data.find(b"\r", at)
+            if not data.startswith(segment, end):
                 return None
-            if place != _LENGTH:
-                if not _is_plain(value):
+            value = data[at:end]
+            at = end + len(segment)
+            if not is_length:
+                # Most ids are of such characters; this takes half the time of the general check.
+                if not value.replace(b"-", b"").isalnum() and not is_plain(value):
                     return None
-                changes.append((place, value))
-            elif value.isdigit() and len(value) <= MAX_DIGITS:
-                length = int(value)
+                values.append(value)
+            elif value == self._digits:
+                length = self._length
+            elif (length := length_of(value)) >= 0:
+                self._digits, self._length = value, length
             else:
                 return None
-            at = end + len(segment)
-        return (known.varied(changes), length) if at == len(head) else None
+        return None if at > MAX_REMEMBERED else (known, (self._places, tuple(values)), at, length)
 
     def _expect(self, changed: list[int]) -> None:
-        """The next head probably differs in these lines: note the bytes between their values."""
-        spots = sorted((*changed, self._length_at))
+        """The next heads probably differ in these lines, or in those that differed before: note the bytes between their
+        values."""
+        if self._first and self._varying.issuperset(changed):
+            return
+        self._varying |= set(changed)
+        spots = sorted({*self._varying, self._length_at})
         segments: list[bytes] = []
         segment = b""
         for at, line in enumerate(self._lines):
@@ -96,36 +111,40 @@ class HeadModel:
             else:
                 segment += line + b"\r\n"
         self._first, *others = *segments, segment + b"\r\n"
-        places = [_LENGTH if at == self._length_at else self._place(at) for at in spots]
-        self._spots = tuple(zip(places, others, strict=True))
+        self._spots = tuple((at == self._length_at, behind) for at, behind in zip(spots, others, strict=True))
+        self._places = tuple(self._place(at) for at in sorted(self._varying))
 
     def _place(self, at: int) -> int:
         """The place of a line in `Head.lines`, which has neither the request line nor Content-Length."""
         return at - 1 - (at > self._length_at)
 
-    def read(self, head: Head, lines: list[bytes]) -> tuple[Head, int] | None:
-        """The head with these lines, and the length of its body; None if it differs in more than values."""
+    def read(self, lines: list[bytes]) -> tuple[Changes, int] | None:
+        """The other values in a head with these lines, and the length of its body; None if it differs in more."""
         if len(lines) != len(self._lines):
             return None
         known, prefixes, length_at = self._lines, self._prefixes, self._length_at
         changed: list[int] = []
-        changes: list[Change] = []
         for at, line in enumerate(lines):
             if line == known[at] or at == length_at:
                 continue
             prefix = prefixes[at]
-            if prefix is None or not line.startswith(prefix) or not _is_plain(line[len(prefix) :]):
+            if prefix is None or not line.startswith(prefix) or not is_plain(line[len(prefix) :]):
                 return None
             changed.append(at)
-            changes.append((self._place(at), line[len(prefix) :]))
-        digits = lines[length_at][self._digits_at :]
-        if not (lines[length_at].startswith(known[length_at]) and digits.isdigit() and len(digits) <= MAX_DIGITS):
+        length = length_of(lines[length_at][self._digits_at :])
+        if length < 0 or not lines[length_at].startswith(known[length_at]):
             return None
         self._expect(changed)
-        return head.varied(changes), int(digits)
+        values = [lines[at][len(prefixes[at] or b"") :] for at in sorted(self._varying)]
+        return (self._places, tuple(values)), length
 
 
-def _is_plain(value: bytes) -> bool:
+def length_of(digits: bytes) -> int:
+    """The value of Content-Length; -1 if it is not of a few digits alone."""
+    return int(digits) if digits.isdigit() and len(digits) <= MAX_DIGITS else -1
+
+
+def is_plain(value: bytes) -> bool:
     """Whether a value is visible ASCII, without white space at its ends."""
     return bool(value) and not value.translate(None, _PLAIN) and value[0] != _SPACE and value[-1] != _SPACE
 
@@ -145,22 +164,30 @@ class HeadModels:
         self._heads.insert(0, head)
         del self._heads[MAX_MODELS:]
 
-    def read(self, head: bytes, credential_headers: frozenset[bytes]) -> tuple[Head, int] | None:
-        """A whole head that differs from a known one in values only, and the length of its body."""
-        if len(head) > MAX_REMEMBERED:
-            return None
+    def read_again(self, data: bytes, credential_headers: frozenset[bytes]) -> Found | None:
+        """The head at the beginning of `data`, if it differs from a known one in the same lines as the head before that
+        differed from it."""
         for known in self._heads:
             model = known.model
             if isinstance(model, HeadModel) and model.credential_headers is credential_headers:
-                found = model.read_again(known, head)
+                found = model.read_again(known, data)
                 if found is not None:
                     return found
+        return None
+
+    def read(self, head: bytes, credential_headers: frozenset[bytes]) -> Found | None:
+        """A whole head that differs from a known one in values only."""
+        if len(head) > MAX_REMEMBERED:
+            return None
+        found = self.read_again(head, credential_headers)
+        if found is not None:
+            return found
         lines = head[: -len(b"\r\n\r\n")].split(b"\r\n")
         for known in self._heads:
             model = known.model
             if not isinstance(model, HeadModel) or model.credential_headers is not credential_headers:
                 model = known.model = HeadModel(known, credential_headers)
-            found = model.read(known, lines)
-            if found is not None:
-                return found
+            read = model.read(lines)
+            if read is not None:
+                return known, read[0], len(head), read[1]
         return None

@@ -51,7 +51,7 @@ def _header(name: bytes) -> HashKey:
     the server might read another value."""
 
     def find(call: Call) -> bytes | None:
-        values = [value for header, value in call.lines if header == name]
+        values = call.values_of(name)
         return values[0] if len(values) == 1 else None
 
     return find

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mcppool.gateway.head_notes import HeadNotes, notes_of
 from mcppool.gateway.http.head_cache import Head, HeadCache
 from mcppool.gateway.http.http_request import CREDENTIAL_HEADERS, HttpRequest, RequestLimits
-from mcppool.gateway.http.reader import RequestReader
+from mcppool.gateway.http.reader import VARYING, RequestReader
 from mcppool.gateway.http.validation import Malformed
 from mcppool.gateway.http.varied_head import MAX_MODELS
 from tests.attributes import attributes_of
@@ -29,6 +29,11 @@ VALUES = [
     "text/event-stream", "application/json", "2026-07-28", "2025-06-18", "chunked", "100-continue", "x-tenant",
     "tools/call", "h2c", "x" * 5000,
 ]  # fmt: skip
+READ = [
+    "accept", "authorization", "content-type", "cookie", "host", "last-event-id", "mcp-method", "mcp-name",
+    "mcp-protocol-version", "mcp-session-id", "origin", "x-key",
+]  # fmt: skip
+"""Headers whose values are read from the notes on a head: none of them may vary."""
 Header = tuple[str, str]
 HEADERS = st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES))
 BODIES = st.sampled_from(["{}", '{"a":1}'])
@@ -46,7 +51,10 @@ def facts_of(request: HttpRequest) -> dict[str, Any]:
     """All that is known of a request."""
     notes = notes_of(request.head)
     notes.forward_for(LISTED) if notes.listed is not LISTED else None
-    known = {name: getattr(notes, name) for name in attributes_of(HeadNotes) - {"agreed", "_lines", "_spot"}}
+    known = {name: getattr(notes, name) for name in attributes_of(HeadNotes) - {"agreed", "headers", "_form", "_lines"}}
+    known["headers"] = {name: notes.headers.get(name) for name in READ}
+    if request.changes is not None:
+        known |= {"forward": notes.forward_with(request.changes), "extra": notes.extra_with(request.changes)}
     parts = request.method, request.target, request.lines, request.body, request.http11, request.keep_alive
     return known | {"request": parts}
 
@@ -102,6 +110,95 @@ def test_a_head_means_the_same_whatever_came_before_it(
             return
 
 
+KNOWN = [
+    b"POST /mcp HTTP/1.1", b"Host: a", b"X-B: 1%", b"Content-Length: 2", b"traceparent: 0a-1", b"X-Tenant: c d",
+    b"Mcp-Name: a", b"X-Request-Id: 7", b"",
+]  # fmt: skip
+LINES = [
+    b"X-B: 2%b", b"X-B: ", b"x-b: 2", b"X-B : 2", b"X-B:2", b" folded", b"Content-Length: 3", b"Content-Length: 02",
+    b"content-length: 2", b"Transfer-Encoding: chunked", b"Host: b", b"Expect: 100-continue", b"Connection: x-b",
+    b"Upgrade: h2c", b"traceparent: " + b"f" * 5000, b"traceparent: a\0b", b"traceparent: a\xe9", b"traceparent: a\tb",
+    b"traceparent: -", b"Mcp-Name: b", b"Authorization: Bearer x", b"X-Key: 1", b"", b"{}",
+]  # fmt: skip
+ENDS = [b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r", b"\r\r\n"]
+PLACE = st.integers(0, len(KNOWN) - 1)
+MUTATIONS = st.one_of(
+    st.tuples(st.just("replace"), PLACE, st.sampled_from(LINES)),
+    st.tuples(st.just("insert"), PLACE, st.sampled_from(LINES)),
+    st.tuples(st.just("remove"), PLACE, st.just(b"")),
+    st.tuples(st.just("move"), PLACE, st.just(b"")),
+    st.tuples(st.just("end"), PLACE, st.sampled_from(ENDS)),
+    st.tuples(st.just("append"), PLACE, st.binary(max_size=3)),
+)
+
+
+def mutated(mutations: list[tuple[str, int, bytes]], body: bytes) -> bytes:
+    """The known head with changed, added, removed and moved lines, and with other ends of lines."""
+    lines = [[line, b"\r\n"] for line in KNOWN]
+    for kind, at, value in mutations:
+        at %= len(lines)
+        if kind == "replace":
+            lines[at][0] = value
+        elif kind == "insert":
+            lines.insert(at, [value, b"\r\n"])
+        elif kind == "remove" and len(lines) > 1:
+            del lines[at]
+        elif kind == "move":
+            lines.insert(len(lines) // 2, lines.pop(at))
+        elif kind == "end":
+            lines[at][1] = value
+        elif kind == "append":
+            lines[at][0] += value
+    return b"".join(line + end for line, end in lines) + body
+
+
+@given(
+    rounds=st.lists(
+        st.tuples(st.lists(MUTATIONS, max_size=3), st.sampled_from([b"{}", b'{"a":1}', b"{}\r\n\r\n{}", b"{"])),
+        max_size=4,
+    )
+)
+@example(rounds=[([("replace", 4, b"traceparent: a\r\nContent-Length: 9")], b"{}")])
+@example(rounds=[([("replace", 4, b"traceparent: a\r\n\r\n{}")], b"{}")])
+@example(rounds=[([("replace", 4, b"traceparent: a\nHost: b")], b"{}"), ([("replace", 2, b"X-B: 2%b")], b"{}")])
+def test_a_head_with_other_lines_means_the_same_on_a_connection_whose_heads_vary(
+    rounds: list[tuple[list[tuple[str, int, bytes]], bytes]],
+) -> None:
+    client = Client()
+    for varying in ([], [("replace", 4, b"traceparent: 0b-2"), ("replace", 2, b"X-B: 3")], []):
+        assert client.send(mutated(varying, b"{}"))
+    assert client.requests[1].changes is not None
+    for mutations, body in rounds:
+        data = mutated(mutations, body)
+        alone, before = Client(), len(client.read)
+        goes_on = client.send(data)
+        alone.send(data)
+        assert client.read[before:] == alone.read
+        if not goes_on:
+            return
+
+
+def test_connections_that_vary_other_headers_of_one_head_do_not_disturb_each_other() -> None:
+    first, second = Client(), Client()
+    second.reader = RequestReader(first.limits, second._take)
+    for number in range(10):
+        assert first.send(request([("traceparent", f"a{number}"), ("x-request-id", "a0")]))
+        assert second.send(request([("traceparent", "a0"), ("x-request-id", f"a{number}")]))
+    assert len({id(each.head) for client in (first, second) for each in client.requests}) == 1
+    later = [each for client in (first, second) for each in client.requests[2:]]
+    assert len({id(each.changes[0]) for each in later if each.changes is not None}) == 1
+    assert all(each.changes is not None for each in later)
+
+
+def test_a_client_that_repeats_a_head_again_is_noticed() -> None:
+    client = Client()
+    for number in range(3):
+        assert client.send(traced(number))
+    for _ in range(2 * VARYING):
+        assert client.send(traced(0))
+    assert client.requests[-1].changes is None
+
+
 def traced(number: int, *more: Header) -> bytes:
     return request([("traceparent", f"00-{number:032x}-01"), *more])
 
@@ -112,9 +209,9 @@ def test_fresh_values_are_not_remembered(more: list[Header]) -> None:
     for number in range(100):
         assert client.send(traced(number, *more))
         assert client.send(traced(number, *more, ("x-b", str(number))))
-    known = {id(each.head) for each in client.requests if each.head.like is None}
-    assert len(known) == 2
-    assert [facts["headers"]["traceparent"] for facts in client.read[::2]] == [f"00-{n:032x}-01" for n in range(100)]
+    assert len({id(each.head) for each in client.requests}) == 2
+    shown = [dict(facts["request"][2])[b"traceparent"].decode() for facts in client.read[::2]]
+    assert shown == [f"00-{n:032x}-01" for n in range(100)]
 
 
 def test_a_connection_compares_with_few_heads() -> None:
@@ -122,19 +219,19 @@ def test_a_connection_compares_with_few_heads() -> None:
     for number in range(100):
         client.send(traced(number, ("Mcp-Name", str(number))))
     client.send(traced(0, ("Mcp-Name", str(100 - MAX_MODELS))))
-    assert client.requests[-1].head.like is not None
+    assert client.requests[-1].changes
     client.send(traced(0, ("Mcp-Name", "1")))
-    assert client.requests[-1].head.like is None
+    assert not client.requests[-1].changes
 
 
 def test_a_header_that_becomes_a_credential_is_read_again() -> None:
     client = Client()
     for number in range(3):
         client.send(request([("x-new", str(number))]))
-    assert client.requests[-1].head.like is not None
+    assert client.requests[-1].changes
     client.limits.credential_headers |= {b"x-new"}
     client.send(request([("x-new", "4")]))
-    assert client.requests[-1].head.like is None
+    assert not client.requests[-1].changes
 
 
 SESSIONS = ["a" * 40, "b" * 40, "c" * 40, "d" * 41]
