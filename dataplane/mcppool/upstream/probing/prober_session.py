@@ -33,6 +33,7 @@ class ProberSession:
         self._endpoint = endpoint
         self._times = times
         self._handshake: asyncio.Task[None] | None = None
+        self._farewells: set[asyncio.Task[None]] = set()
 
     @property
     def proven(self) -> bool:
@@ -57,10 +58,14 @@ class ProberSession:
         """End the prober's session, because a server keeps sessions that nobody ends."""
         handshake = self._handshake
         if handshake is not None:
-            await asyncio.wait({handshake}, timeout=FAREWELL)
+            with suppress(TimeoutError):
+                async with within(FAREWELL):
+                    await asyncio.wait({handshake})
             handshake.cancel()
             await asyncio.wait({handshake})
         await self.forget()
+        if self._farewells:
+            await asyncio.wait(self._farewells)
 
     def handshake(self) -> asyncio.Task[None]:
         """The one handshake in progress. It is never cancelled: a session whose id never arrives could not be ended."""
@@ -86,12 +91,19 @@ class ProberSession:
         self.asks = None
 
     async def forget(self) -> None:
-        """End the prober's session, which the server may have forgotten."""
+        """End the prober's session, which the server may have forgotten. That goes on if the caller is cancelled:
+        nothing else knows the session's id."""
         session, self.current = self.current, None
         if session is None or session.id is None or self._endpoint.lost:
             return
+        farewell = asyncio.create_task(self._end(session), name=f"farewell {self._endpoint.key}")
+        self._farewells.add(farewell)
+        farewell.add_done_callback(self._farewells.discard)
+        await asyncio.shield(farewell)
+
+    async def _end(self, session: LegacySession) -> None:
         with suppress(AttemptFailed, TimeoutError):  # it expires by itself
-            async with asyncio.timeout(FAREWELL), open_probe(self._endpoint, FAREWELL) as probe:
+            async with within(FAREWELL), open_probe(self._endpoint, FAREWELL) as probe:
                 await probe.end(session)
 
     async def ask(self, session: LegacySession, method: str) -> bool:
