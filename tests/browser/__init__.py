@@ -9,7 +9,7 @@ import itertools
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -27,6 +27,10 @@ STARTS = 120.0
 ANSWERS = 90.0
 """Seconds in which it must carry out a command."""
 
+SWAPPING = "Not attached to an active page"
+"""Refusal of a command to the page while the browser replaces its process by that of a new document. The command has
+not begun."""
+
 KEYS = {"Tab": ("Tab", 9, ""), "Enter": ("Enter", 13, "\r"), "Space": (" ", 32, " ")}
 
 
@@ -39,20 +43,34 @@ class Tab:
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._session: str | None = None
+        self._target = ""
         self._reader = asyncio.create_task(self._read(), name="devtools")
 
     async def send(self, method: str, **params: Any) -> dict[str, Any]:
         """One command; its result. Raises RuntimeError if the browser refuses it."""
+        deadline = asyncio.get_running_loop().time() + ANSWERS
+        while True:
+            try:
+                return await self._send(method, params, self._session)
+            except RuntimeError as refusal:
+                if SWAPPING not in str(refusal) or asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(0.05)
+
+    async def _send(self, method: str, params: Mapping[str, Any], of: str | None) -> dict[str, Any]:
         number = next(self._ids)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
-        session = {} if self._session is None else {"sessionId": self._session}
+        session = {} if of is None else {"sessionId": of}
         await self._socket.send_json({"id": number, "method": method, "params": params, **session})
-        return await asyncio.wait_for(answer, ANSWERS)
+        try:
+            return await asyncio.wait_for(answer, ANSWERS)
+        except RuntimeError as refusal:
+            raise RuntimeError(f"{method}: {refusal}") from None
 
     async def attach(self) -> None:
         """Open the tab."""
-        target = await self.send("Target.createTarget", url="about:blank")
-        attached = await self.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+        self._target = (await self.send("Target.createTarget", url="about:blank"))["targetId"]
+        attached = await self.send("Target.attachToTarget", targetId=self._target, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             await self.send(f"{domain}.enable")
@@ -105,6 +123,10 @@ class Tab:
         answer = await self.send("Page.captureScreenshot", format="png")
         return base64.b64decode(answer["data"])
 
+    async def leave(self) -> None:
+        """Close the tab. The browser does so in whatever state its page is."""
+        await self._send("Target.closeTarget", {"targetId": self._target}, None)
+
     async def close(self) -> None:
         """Forget the browser."""
         self._reader.cancel()
@@ -147,7 +169,7 @@ async def chromium(flags: Sequence[str] = ()) -> AsyncIterator[Tab]:
             await tab.attach()
             try:
                 yield tab
-                await tab.send("Page.close")
+                await tab.leave()
             finally:
                 await tab.close()
     finally:
