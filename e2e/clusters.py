@@ -33,6 +33,9 @@ REMEDY = (
 LIMIT = PATIENCE + 30
 """Seconds that a command may take: longer than one that waits for PATIENCE itself, so that its own message is seen."""
 
+ENDS = 10
+"""Runs of a command that ends containers: each run that fails has ended some."""
+
 TOOL_REMEDY = "use a cluster of the tool beside the project, which stops and cuts what it has started"
 
 
@@ -168,7 +171,10 @@ class ToolCluster(Cluster):
             os.kill(pid, signal.SIGCONT)
 
     def node(self, name: str, action: str) -> None:
-        self._tool("node", name, action)
+        if action == "stop":
+            self._end("node", name, action)
+        else:
+            self._tool("node", name, action)
 
     def install_metrics_server(self) -> None:
         if "metrics-server" not in self._tool("ps"):
@@ -177,10 +183,19 @@ class ToolCluster(Cluster):
     def close(self) -> None:
         if not self._ours or KEEP:
             return
-        try:
-            self._tool("down")
-        except CommandFailedError:  # it looks through folders of the kernel that go while it ends their containers
-            self._tool("down")
+        self._end("down")
+
+    def _end(self, *arguments: str) -> None:
+        """Run a command that ends containers. It reads their folders under /sys/fs/cgroup, which the kernel removes
+        meanwhile: then it fails with containers left, and the next run ends these."""
+        for _ in range(ENDS - 1):
+            try:
+                self._tool(*arguments)
+                return
+            except CommandFailedError as failure:
+                if "FileNotFoundError" not in str(failure) and "No such device" not in str(failure):
+                    raise
+        self._tool(*arguments)
 
     def _tool(self, *arguments: str) -> str:
         done = subprocess.run(
