@@ -35,6 +35,9 @@ class Answer:
         self.headers = headers
         self.body = body
 
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, {self.headers}, {self.body[:500]!r})"
+
     @property
     def json(self) -> Any:
         """The decoded body."""
