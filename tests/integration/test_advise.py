@@ -61,6 +61,19 @@ async def test_repeated_calls_of_an_annotated_tool_lead_to_advice_which_the_file
     assert {each["rule"] for each in json.loads(capsys.readouterr().out)["advice"]} >= {"cache.tool"}
 
 
+async def test_a_gateway_without_work_gets_no_advice_and_an_older_diff_does_not_stay(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas)))
+    older = Path(f"{front.config}.diff")
+    await asyncio.to_thread(older.write_text, "of yesterday")
+    assert await asyncio.to_thread(main, ["advise", "--write", str(front.config)]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("Nothing to change, by the figures of the last ")
+    assert "patch" not in said.err
+    assert not await asyncio.to_thread(older.exists)
+
+
 async def test_a_file_that_nobody_serves_and_one_with_mistakes_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

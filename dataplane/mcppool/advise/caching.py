@@ -22,7 +22,7 @@ TTL: Final = "1m"
 
 def caching(facts: PoolFacts) -> Iterator[Advice]:
     """Advice for each tool with many repeated calls and without a cache, or the reverse."""
-    for tool in facts.tools:
+    for tool in facts.tools_with_keys:
         if tool.cached and tool.hits + tool.misses >= LOOK_UPS and tool.hits < RARE * (tool.hits + tool.misses):
             key = tool_key(tool.name, "cache_ttl")
             yield Advice(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from mcppool.spec.sections.tools import has_own_key
 from mcppool.spec.values import parse_duration
 
 Body = Mapping[str, Any]
@@ -94,6 +95,11 @@ class PoolFacts:
             return parse_duration(value)
         except ValueError:
             return None
+
+    @property
+    def tools_with_keys(self) -> tuple[ToolFacts, ...]:
+        """The tools that advice can be about: a key names each of them, and no other."""
+        return tuple(tool for tool in self.tools if has_own_key(tool.name))
 
     @property
     def peak(self) -> int:

@@ -14,7 +14,7 @@ ENOUGH_SAME: Final = 100
 
 def idempotence(facts: PoolFacts) -> Iterator[Advice]:
     """Advice for each tool that is annotated and not believed, or never gave two results for the same arguments."""
-    for tool in facts.tools:
+    for tool in facts.tools_with_keys:
         if tool.repeatable or not tool.sampled:
             continue
         key = tool_key(tool.name, "idempotent")

@@ -43,7 +43,7 @@ def time_outs(facts: PoolFacts) -> Iterator[Advice]:
     limit = facts.seconds(REQUEST)
     if limit is None:
         return
-    for tool in facts.tools:
+    for tool in facts.tools_with_keys:
         late = sum(tool.reasons.get(reason, 0) for reason in LATE)
         if tool.calls < ENOUGH_CALLS or tool.p99 is None:
             continue

@@ -107,6 +107,10 @@ def _write(file: str, body: Mapping[str, Any]) -> None:
     text = Path(file).read_text(encoding="utf-8")
     changes = diff(text, os.path.basename(file), body["advice"])
     target = Path(f"{file}.diff")
+    if not changes:
+        target.unlink(missing_ok=True)  # an older one no longer fits the file
+        print(f"mcppool advise: {file} needs no change, so there is no {target}", file=sys.stderr)
+        return
     target.write_text(changes, encoding="utf-8")
     print(f"mcppool advise: wrote {target}; apply it with: patch {file} {target}", file=sys.stderr)
 

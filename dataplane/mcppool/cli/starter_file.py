@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mcppool.cli.first_look import Look
 from mcppool.cli.terminal import printable
+from mcppool.spec.sections.tools import has_own_key
 
 COLUMN: Final = 44
 """Where comments begin."""
@@ -113,9 +114,10 @@ def _tools(look: Look | None) -> Iterator[str]:
         yield f"  # Repeated, because the server marks them as read-only or idempotent: {_names(safe)}."
     if unsafe:
         yield f"  # Not repeated: {_names(unsafe)}."
-        name = json.dumps(printable(str(unsafe[0].get("name"))), ensure_ascii=False)
+    example = next((name for tool in unsafe if has_own_key(name := str(tool.get("name")))), None)
+    if example is not None:
         yield "  # If it does no harm to do one of them twice:"
-        yield f"  #   [pools.tools.{name}]"
+        yield f'  #   [pools.tools."{example}"]'
         yield "  #   idempotent = true"
 
 

@@ -282,3 +282,16 @@ def test_durations_are_written_as_in_a_file_and_rounded_up(seconds: float, text:
 def test_names_of_tools_that_are_no_bare_keys_are_quoted() -> None:
     assert tool_key("a.b", "timeout") == 'tools."a.b".timeout'
     assert tool_key("a-b_1", "timeout") == "tools.a-b_1.timeout"
+
+
+def about(name: str) -> dict[str, Any]:
+    """The changes that three rules propose for a tool that calls for all of them."""
+    figures: dict[str, Any] = {"sampled": 200, "repeated": 160, "seconds": 3.0, "same": 160, "reasons": LATE}
+    facts = pool({"timeouts.request": "10s"}, tools=(ToolFacts(name, calls=1000, p95=9.0, p99=9.5, **figures),))
+    return changes([*caching(facts), *idempotence(facts), *time_outs(facts)])
+
+
+def test_advice_is_about_tools_that_a_key_names_and_no_other_tool_with_them() -> None:
+    assert set(about("a/b.c")) == {f'tools."a/b.c".{key}' for key in ("cache_ttl", "idempotent", "timeout")}
+    for name in ("*", "find*", "日本語", 'say "hi"', "new\nline", "a b", "x" * 129, ""):
+        assert about(name) == {}, name

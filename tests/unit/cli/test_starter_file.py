@@ -48,6 +48,15 @@ def test_the_suggestions_are_valid_when_they_are_uncommented() -> None:
     assert pool.auth.inbound.type == "api_keys"
 
 
+def test_the_example_is_of_a_tool_that_a_key_names_alone() -> None:
+    odd = tuple({"name": name} for name in ("*", "wri*", "日本語", 'a "b"', "write"))
+    for tools, keys in ((odd, 1), (odd[:-1], 0)):
+        text = starter_file(
+            Answers("a", "127.0.0.1:8080", 9090, URLS[:1]), [Look("s", "1", "modern", "2026-07-28", tools)], "x"
+        )
+        assert text.count("[pools.tools.") == text.count('[pools.tools."write"]') == keys
+
+
 texts = st.text(max_size=20)
 hostile = st.fixed_dictionaries({"name": texts}, optional={"annotations": st.dictionaries(texts, st.booleans())})
 

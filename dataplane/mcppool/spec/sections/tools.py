@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -15,6 +16,11 @@ TOOL_PATTERN = r"^[A-Za-z0-9_.\-/]{0,127}([A-Za-z0-9_.\-/]|\*)$"
 ToolName = Annotated[
     str, StringConstraints(pattern=TOOL_PATTERN, max_length=128), Hint("a tool's name, or the beginning of one and a *")
 ]
+
+
+def has_own_key(tool: str) -> bool:
+    """Whether a key of `tools` can name this tool, and it alone: `find*` names others, and `日本語` is refused."""
+    return re.fullmatch(TOOL_PATTERN, tool) is not None and not tool.endswith("*")
 
 
 class ToolRetryPolicySpec(Section):
