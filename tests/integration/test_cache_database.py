@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mcppool.cache import sql
+from mcppool.cache.database import TABLES
 from mcppool.cache.sql import SqlStore
 from mcppool.cache.store import CachedAnswer
 from mcppool.pipeline.caching import shared_flights
@@ -140,8 +141,8 @@ async def test_equal_calls_of_two_gateways_are_made_once(shared: InDatabase, mon
             first = asyncio.create_task(one.tool("read"))
             await until(lambda: server.calls("read"), "the first call is there")
             others = [asyncio.create_task(other.tool("read")) for _ in range(3)]
-            (claim,) = await shared.sql("SELECT count(*) FROM mcppool_claims")
-            assert claim == (1,)
+            (count,) = await shared.sql("SELECT count(*) FROM mcppool_claims")
+            assert count == (1,)
             await until(lambda: False in claims, "the others wait")
             gate.set()
             assert await asyncio.gather(*others) == [await first] * 3
@@ -185,6 +186,53 @@ async def test_a_file_that_cannot_be_used_is_visible_and_calls_go_on(tmp_path: P
         assert {"no folder": "No such file", "not a database": "not a database"}[damage] in trouble
     if damage == "not a database":
         assert shared.file.read_text().startswith("something else")
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_a_table_that_is_dropped_is_made_again(shared: InDatabase, table: str) -> None:
+    link = shared.link()
+    store = shared.store(link)
+    await fill(store, link, [b"k"])
+    reported: list[str | None] = []
+    link.reports.append(reported.append)
+    await shared.sql(f"DROP TABLE {table}")
+    name = bytes(32)
+    await link.attempt(lambda: link.database.read((name,), (name,)))
+    await link.attempt(lambda: link.database.claim(name, name, 1.0))
+    await until(lambda: reported and reported[-1] is None, "it is there again")
+    assert table in (reported[0] or "")
+    await fill(store, link, [b"other"])
+    assert (await store.get(b"other", "t")).kept is not None
+    assert reported[1:] == [None]
+    await link.close()
+
+
+async def test_tables_of_another_version_are_refused_with_the_remedy_and_stay(shared: InDatabase) -> None:
+    link = shared.link()
+    await fill(shared.store(link), link, [b"k"])
+    await shared.sql("ALTER TABLE mcppool_answers RENAME COLUMN used TO seen")
+    with pytest.raises(OSError, match=r"used.*drop mcppool_answers, mcppool_marks, mcppool_claims"):
+        await link.check()
+    assert await shared.sql("SELECT count(*) FROM mcppool_answers") == [(1,)]
+    await link.close()
+
+
+async def test_a_database_that_takes_no_writes_is_no_cache(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    import asyncpg  # here, because it is an extra
+
+    database = InPostgres(postgres_server, tmp_path)
+    await database.sql("DROP TABLE IF EXISTS mcppool_answers, mcppool_marks, mcppool_claims")
+    link = database.link()
+    await link.check()
+    earlier = await asyncpg.connect(postgres_server.socket_address)  # the change is for later connections
+    try:
+        await earlier.execute("ALTER ROLE mcppool SET default_transaction_read_only = on")
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await link.check()
+    finally:
+        await earlier.execute("ALTER ROLE mcppool RESET ALL")
+        await earlier.close()
+        await link.close()
 
 
 async def test_a_database_that_opens_slowly_delays_calls_by_the_time_out_and_is_no_fault(

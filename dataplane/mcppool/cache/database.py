@@ -11,6 +11,13 @@ ENTRY_BYTES: Final = 200
 REMOVED_AT_ONCE: Final = 500
 """Upper bound on rows that one statement removes, so that it delays no other for long."""
 
+TABLES: Final = ("mcppool_answers", "mcppool_marks", "mcppool_claims")
+
+
+def other_tables(error: Exception) -> str:
+    """The remedy for tables that another version made."""
+    return f"{error}: the tables are not those of this version; drop {', '.join(TABLES)}"
+
 
 class Found(NamedTuple):
     """A stored value; `left` and `idle` are the seconds until it expires, and since somebody used it."""
@@ -46,7 +53,7 @@ class Database(Protocol):
     """
 
     async def open(self) -> None:
-        """Connect, and create the tables that are missing."""
+        """Connect, create the tables that are missing, and see that they can be written to."""
         ...
 
     async def read(

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from mcppool.cache.database import ENTRY_BYTES, REMOVED_AT_ONCE, Found, NewRow, Rows
+from mcppool.cache.database import ENTRY_BYTES, REMOVED_AT_ONCE, TABLES, Found, NewRow, Rows, other_tables
 from mcppool.cache.database_tls import DatabaseTls
 from mcppool.cache.password_file import read_password
 from mcppool.cache.sealed_answer import MARK, MARK_LIFE, MAX_VALUE
@@ -39,6 +40,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS mcppool_claims (
   name bytea PRIMARY KEY, owner bytea NOT NULL, until double precision NOT NULL
 );
 """
+_ARE_THERE: Final = "SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest($1::text[]) AS wanted (name)"
 _NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
 _READ: Final = f"""
 SELECT 0, name, substring(value FROM 1 FOR {MAX_VALUE + 1}), expires - {_NOW}, {_NOW} - used FROM mcppool_answers
@@ -111,10 +113,11 @@ class PostgresDatabase:
         while self._idle:  # from before the fault
             self._idle.pop().terminate()
         async with self._connection() as connection:
-            if await connection.fetchval("SELECT to_regclass('mcppool_claims')") is None:
+            if not await connection.fetchval(_ARE_THERE, list(TABLES)):
                 async with connection.transaction():
                     await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
                     await connection.execute(_TABLES)
+            await self._try_out(connection)
 
     async def read(
         self, answers: Sequence[bytes], marks: Sequence[bytes]
@@ -188,6 +191,21 @@ class PostgresDatabase:
         self._closed = True
         while self._idle:
             self._idle.pop().terminate()
+
+    async def _try_out(self, connection: Connection) -> None:
+        """Write a row into each table, and take it back. Raises the reason if a table is of another version, or may not
+        be written to."""
+        name = os.urandom(32)
+        attempt = connection.transaction()
+        await attempt.start()
+        try:
+            await connection.execute(_WRITE, name, "", name, name, 0, 0.0, name)
+            await connection.execute(_MAKE_MARK, name, name)
+            await connection.execute(_CLAIM, name, name, 0.0)
+        except (self._asyncpg.UndefinedColumnError, self._asyncpg.DatatypeMismatchError) as error:
+            raise OSError(other_tables(error)) from error
+        finally:
+            await attempt.rollback()
 
     async def _fetch(self, query: str, *values: object) -> list[Any]:
         async with self._connection() as connection:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep, time
 from typing import Any, Final, TypeVar
 
-from mcppool.cache.database import ENTRY_BYTES, REMOVED_AT_ONCE, Found, NewRow, Rows
+from mcppool.cache.database import ENTRY_BYTES, REMOVED_AT_ONCE, Found, NewRow, Rows, other_tables
 from mcppool.cache.sealed_answer import MARK, MARK_LIFE, MAX_VALUE
 
 T = TypeVar("T")
@@ -48,6 +48,12 @@ CREATE INDEX IF NOT EXISTS mcppool_answers_tag ON mcppool_answers (tag);
 CREATE TABLE IF NOT EXISTS mcppool_marks (name BLOB PRIMARY KEY, mark BLOB NOT NULL, expires REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS mcppool_claims (name BLOB PRIMARY KEY, owner BLOB NOT NULL, until REAL NOT NULL);
 """
+
+_COLUMNS: Final = {
+    "mcppool_answers": "name, scope, tag, mark, size, expires, used, value",
+    "mcppool_marks": "name, mark, expires",
+    "mcppool_claims": "name, owner, until",
+}
 
 
 def _list(values: Sequence[object]) -> str:
@@ -195,12 +201,29 @@ class SqliteDatabase:
                 for pragma in _PRAGMAS:
                     self._writing.execute(pragma)
                 self._writing.executescript(_TABLES)
+                self._try_out(self._writing)
             except sqlite3.OperationalError as error:  # another process makes the same file at this moment
                 if "locked" not in str(error) or monotonic() > until:
                     raise
                 sleep(0.01)
             else:
                 return
+
+    @staticmethod
+    def _try_out(connection: sqlite3.Connection) -> None:
+        """Write a row into each table, and take it back. Raises the reason if a table is of another version, or may not
+        be written to."""
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for table, columns in _COLUMNS.items():
+                text = f"INSERT INTO {table} ({columns}) VALUES ({_list(columns.split())})"  # noqa: S608 (our own names)
+                connection.execute(text, (os.urandom(32), *[b""] * (len(columns.split()) - 1)))
+        except sqlite3.OperationalError as error:
+            if "no column" in str(error):
+                raise OSError(other_tables(error)) from error
+            raise
+        finally:
+            connection.rollback()
 
     def _open_reader(self) -> None:
         if self._reading is not None:

@@ -2,7 +2,8 @@
 time.
 
 After one operation that failed or took longer than `timeout` seconds, no call waits for the store until it answers a
-check, which the link makes after a back-off. Pending writes that must come first follow right after the check.
+check, which the link makes after a back-off. Pending writes that must come first follow right after the check. If the
+store fails again soon after a check, the back-off goes on: a store that can only be asked does not come and go.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class StoreLink(ABC):
 
     `errors` counts failures by kind (see `kind_of`). `purpose` separates the keys that seal this store's values from
     those of other stores; `vaults` seal the values with the keys of `ring`. `reports` are called once with the reason
-    when the store goes away, and once with None when it is back; `trouble` is the reason while it is away.
+    when the store goes away, and once with None when it is back; `trouble` is the latest reason while it is away.
     """
 
     def __init__(self, purpose: bytes, errors: MutableMapping[str, int], ring: KeyRing, *, timeout: float) -> None:
@@ -50,6 +51,8 @@ class StoreLink(ABC):
         self._writing_bytes = 0
         self._rng = random.Random()
         self._closed = False
+        self._tries = 0
+        self._back_at = -REVIVE_MAX
         self.renew_ring(ring)
 
     @abstractmethod
@@ -143,10 +146,15 @@ class StoreLink(ABC):
         kind = self.kind_of(error)
         self.errors[kind] = self.errors.get(kind, 0) + 1
         if self.trouble is None and not self._closed:
-            late = kind == "timeout"
-            self.trouble = f"no answer within {seconds:g} s" if late else str(error) or type(error).__name__
+            self.trouble = self._reason(error, seconds)
+            if asyncio.get_running_loop().time() - self._back_at >= REVIVE_MAX:
+                self._tries = 0
             self._reviving = asyncio.create_task(self._revive(), name="store")
             self._report()
+
+    def _reason(self, error: Exception, seconds: float) -> str:
+        late = self.kind_of(error) == "timeout"
+        return f"no answer within {seconds:g} s" if late else str(error) or type(error).__name__
 
     @property
     def _check_timeout(self) -> float:
@@ -154,18 +162,19 @@ class StoreLink(ABC):
         return self._timeout
 
     async def _revive(self) -> None:
-        tries = 0
         while True:
-            tries += 1
-            await asyncio.sleep(max(0.05, full_jitter(exponential(tries, REVIVE_BASE, REVIVE_MAX), self._rng)))
+            self._tries += 1
+            await asyncio.sleep(max(0.05, full_jitter(exponential(self._tries, REVIVE_BASE, REVIVE_MAX), self._rng)))
             try:
                 async with asyncio.timeout(self._check_timeout):
                     await self.check()
                     for prepare in list(self.before_use):
                         await prepare()
-            except Exception:  # as in `attempt`: nothing may end this task while the store is away  # noqa: S112
+            except Exception as error:  # as in `attempt`: nothing may end this task while the store is away
+                self.trouble = self._reason(error, self._check_timeout)
                 continue
             self.trouble = None
+            self._back_at = asyncio.get_running_loop().time()
             self._report()
             return
 
