@@ -1,7 +1,9 @@
 """Server-sent events, split without changing a byte.
 
 A relay passes on `Event.raw` and looks into `Event.data`. All raw bytes in order, followed by `EventParser.pending`,
-equal the input, however it was divided into chunks (HTML Living Standard, "Server-sent events", for the format).
+equal the input without its byte order mark, however it was divided into chunks (HTML Living Standard, "Server-sent
+events", for the format). Clients skip that mark only at the beginning of a stream, where the gateway may have written
+something else.
 """
 
 from __future__ import annotations
@@ -55,8 +57,8 @@ class Event(Struct, frozen=True, gc=False):
     id: str | None
     retry: int | None
     """Milliseconds that a client should wait before it reconnects."""
-    unread_from: int | None = None
-    """For an event to be read with `read_large`: its beginning in `raw`. Only `raw` is known then."""
+    unread: bool = False
+    """Whether it is to be read with `read_large`. Only `raw` is known then."""
 
 
 class EventParser:
@@ -65,7 +67,7 @@ class EventParser:
     `in_steps` leaves events of more than `LARGE_EVENT` bytes to the caller, to read with `read_large`.
     """
 
-    __slots__ = ("_buffer", "_first", "_in_steps", "_line", "_max_event", "_searched")
+    __slots__ = ("_begun", "_buffer", "_in_steps", "_line", "_max_event", "_searched")
 
     def __init__(self, max_event: int = DEFAULT_MAX_EVENT, *, in_steps: bool = False) -> None:
         self._max_event = max_event
@@ -73,7 +75,7 @@ class EventParser:
         self._buffer = Bulk()
         self._line = 0  # the beginning of the unfinished line
         self._searched = 0  # no end of that line up to here
-        self._first = True
+        self._begun = False  # what may be a byte order mark is no longer awaited
 
     @property
     def pending(self) -> bytes:
@@ -92,7 +94,17 @@ class EventParser:
         `finish`. Servers that end lines with LF or CRLF are not delayed by this.
         """
         self._buffer.extend(chunk)
+        if not self._begun:
+            self._begin()
         return self._split(final=False)
+
+    def _begin(self) -> None:
+        """Skip the byte order mark, once it has come."""
+        buffer = self._buffer
+        self._begun = len(buffer) >= len(_BOM) or not _BOM.startswith(buffer)
+        if self._begun and buffer.startswith(_BOM):
+            del buffer[: len(_BOM)]
+            self._searched = 0
 
     def feed_in_steps(self, chunk: bytes) -> Iterator[list[Event]]:
         """The events of `feed`, in pieces of `PIECE` bytes and the rest of a line, after about `STEP` bytes: other work
@@ -115,7 +127,6 @@ class EventParser:
         """Forget the pending bytes: another reader goes on with the event, whose end it gives back."""
         self._buffer = Bulk()
         self._line = self._searched = 0
-        self._first = False
 
     def finish(self) -> list[Event]:
         """The last event, if the stream ended with a CR; nothing for any other stream."""
@@ -143,7 +154,7 @@ class EventParser:
             else:
                 self._searched = size
                 break
-            empty = end == self._line or (self._first and start == 0 == self._line and buffer[:end] == _BOM)
+            empty = end == self._line
             self._line = self._searched = after
             if empty:
                 if after - start > self._max_event:
@@ -154,8 +165,7 @@ class EventParser:
                     lf = buffer.find(b"\n")
                     continue
                 raw = bytes(buffer[start:after])
-                events.append(_read(raw.removeprefix(_BOM) if self._first else raw, raw))
-                self._first = False
+                events.append(_read(raw, raw))
                 start = after
         if start:
             del buffer[:start]
@@ -170,10 +180,8 @@ class EventParser:
         raw = self._buffer
         self._buffer = rest = Bulk(raw[end:])
         del raw[end:]
-        begin = len(_BOM) if self._first and raw.startswith(_BOM) else 0
-        event = Event(raw, "message", None, None, None, begin)
+        event = Event(raw, "message", None, None, None, unread=True)
         events.append(event if self._in_steps else finish(read_large(event)))
-        self._first = False
         self._line = self._searched = 0
         return rest
 
@@ -234,7 +242,7 @@ class _LargeEvent:
 def read_large(event: Event) -> Generator[None, None, Event]:
     """Read an event that the parser has not read, in steps of some milliseconds. Data of more than `BULK` bytes then
     has its outline."""
-    raw, at = event.raw, event.unread_from or 0
+    raw, at = event.raw, 0
     reading = _LargeEvent()
     while at < len(raw):
         end = at + STEP

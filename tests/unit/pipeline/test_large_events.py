@@ -28,6 +28,7 @@ OTHERS = PADDED.replace(b"%b", b"9")
 OTHERS_LAST = b'{"result":{"content":["' + b"x" * (TAIL + 200) + b'"]},"jsonrpc":"2.0","id":9}'
 
 IN_PARTS = {
+    "a mark at its beginning": b"\xef\xbb\xbfdata: " + PADDED + b"\n\n",
     "CRLF": b"event: message\r\ndata: " + PADDED + b"\r\n\r\n",
     "LF": b"event: message\ndata: " + PADDED + b"\n\n",
     "CR behind it": b"data: " + PADDED + b"\r\r",
@@ -60,7 +61,6 @@ WHOLE = {
     + b"\n\ndata: "
     + RESULT
     + b"\n\n",
-    "a mark at its beginning": b"\xef\xbb\xbfdata: " + PADDED + b"\n\n",
 }
 FORMS = st.sampled_from([CHUNKED, SIZED])
 PLACES = st.one_of(st.none(), st.lists(st.integers(0, TAIL + 700), max_size=8))

@@ -47,6 +47,7 @@ STREAMS = {
     "no end": b"data: " + RESULT + b"\n",
     "CR alone": b"data: " + RESULT + b"\r\r",
     "a mark at its beginning": b"\xef\xbb\xbfdata: " + RESULT + b"\n\n",
+    "a mark and an id": b"\xef\xbb\xbfid: 5\ndata: " + RESULT + b"\n\n",
     "nothing": b"",
 }
 
@@ -111,3 +112,17 @@ def test_a_stream_means_the_same_in_whatever_pieces_it_comes(
         assert seen == await relayed(STREAMS[stream], form, None, repeated=repeated)
 
     asyncio.run(check())
+
+
+def messages(seen: Relayed) -> list[bytes | None]:
+    """The data of the events that clients take for messages."""
+    return [data for name, data, _ in seen.events if name == "message"]
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("form", [CHUNKED, SIZED])
+async def test_a_stream_means_the_same_under_an_id_of_the_gateways_own(stream: str, form: bytes) -> None:
+    own = await relayed(STREAMS[stream], form, [], repeated=True)
+    usual = await relayed(STREAMS[stream], form, [])
+    assert own[1:] == usual[1:]
+    assert messages(own) == messages(usual), "clients take nothing else for an answer"

@@ -130,7 +130,7 @@ class EventRelay:
         held, reply = self._held, self._attempt.reply
         for event in events:
             self._read_whole = not self._in_parts
-            if event.unread_from is not None and not self._answered:
+            if event.unread and not self._answered:
                 event = await in_turns(read_large(event))
             for part in self._take(event):
                 self._size += len(part)

@@ -234,7 +234,7 @@ class _SessionStream:
         self._failures = 0
         shown: list[bytes] = []
         for event in events:
-            if event.unread_from is not None:
+            if event.unread:
                 event = await in_turns(read_large(event))
             if event.id is not None:
                 self._note_id(event.id.encode())
