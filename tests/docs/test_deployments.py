@@ -10,15 +10,20 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import jsonschema
 import yaml
+from mcp import Client
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from mcppool.cli.commands import command_parser
 from mcppool.spec import PoolSpec, load_toml
+from tests.docs.composed import composed
 from tests.docs.snippets import of_language
 from tests.requirements import ROOT, need_program
 from tests.servers import ServerProcess, free_port
+from tests.servers.collector import Collector
 
 COMPOSE = ROOT / "examples/compose"
 SCHEMA = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
@@ -59,6 +64,17 @@ def test_with_traces_the_same_gateway_sends_them_to_the_collector_beside_it() ->
     port = collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"].rpartition(":")[2]
     assert traced.tracing.endpoint == f"http://collector:{port}"
     assert set(collector["service"]["pipelines"]) == {"traces", "metrics", "logs"}
+
+
+async def test_the_services_run_together_and_traces_of_a_call_arrive(tmp_path: Path) -> None:
+    with Collector() as collector, composed(tmp_path, urlsplit(collector.url).port or 0) as services:
+        async with Client(services.gateway.url) as client:
+            result = await client.call_tool("echo", {"message": "hello"})
+        assert "hello" in str(result.content)
+        assert await asyncio.to_thread(services.check) == 0
+        await asyncio.to_thread(services.gateway.terminate)  # it sends what waits
+        kinds = {span.kind for span in collector.spans if span.name == "tools/call echo"}
+        assert kinds == {Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT}
 
 
 def test_the_collector_is_of_the_version_that_is_tried() -> None:

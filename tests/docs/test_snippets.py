@@ -46,7 +46,7 @@ ELSEWHERE = {
     "kubectl": "make e2e runs the commands of docs/tutorials/kubernetes.md in a cluster; the README's are copies",
     "mcppool-operator": "it needs a cluster; tests/kube runs it beside a real API server",
     "helm": "make e2e, as above",
-    "docker": "no Docker daemon here; test_deployments.py checks the compose file, make e2e builds and runs the images",
+    "docker": "no Docker daemon here; test_deployments.py runs the services of the compose file, make e2e the images",
     "uvx": "tests/packaging/test_wheel.py installs the package; the same commands without uvx run here",
     "quick start": "test_quick_start.py runs the page from top to bottom",
     "systemctl": "no service manager here; test_deployments.py checks the unit",
