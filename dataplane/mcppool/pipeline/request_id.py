@@ -8,6 +8,9 @@ answer to this request. The answer gets the client's id back.
 from __future__ import annotations
 
 from itertools import count
+from typing import Final
+
+from msgspec import Struct
 
 from mcppool.turns import in_turns
 from mcppool.wire.bulk import BULK
@@ -16,6 +19,33 @@ from mcppool.wire.places import replaced
 from mcppool.wire.rpc_request import RpcRequest
 
 _numbers = count()
+_ID: Final = b'"mcppool-%d-%d~"'
+_MARK: Final = 0x7E
+"""A tilde, which each id of ours has: a message without another one has the id once. A search for one byte takes a
+tenth of the time of a search for an id."""
+_COMMA: Final = 0x2C
+
+
+class ReissuedRequest(Struct, gc=False):
+    """One attempt of a request: `body` carries `id`, which no other request has, in place of the `original` id."""
+
+    original: bytes
+    id: bytes
+    body: bytes
+
+    def restore(self, message: bytes) -> bytes:
+        """The answer, which has this id, with the client's own id."""
+        id = self.id
+        beginning = ID_FIRST + id
+        if message.startswith(beginning) and len(message) <= BULK:  # the id is a string, so it ends there
+            rest = message[len(beginning) :]
+            if _MARK not in rest or id not in rest:  # otherwise the server may have repeated the member
+                return ID_FIRST + self.original + rest
+        elif len(message) <= BULK and message.count(id) == 1:
+            spliced = splice_id(message, id, self.original)
+            if spliced is not None:
+                return spliced
+        return replace_id(message, self.original)
 
 
 async def reissue(request: RpcRequest, body: bytes, attempt: int) -> ReissuedRequest:
@@ -23,36 +53,17 @@ async def reissue(request: RpcRequest, body: bytes, attempt: int) -> ReissuedReq
     small = reissue_small(request, body, attempt)
     if small is not None:
         return small
-    id = b'"mcppool-%d-%d"' % (attempt, next(_numbers))
-    return ReissuedRequest(request, id, await in_turns(replaced(body, ("id",), id)))
+    id = _ID % (attempt, next(_numbers))
+    return ReissuedRequest(request.id or b"null", id, await in_turns(replaced(body, ("id",), id)))
 
 
 def reissue_small(request: RpcRequest, body: bytes, attempt: int) -> ReissuedRequest | None:
     """The same at once; None for a body of more than `BULK` bytes."""
     if len(body) > BULK:
         return None
-    id = b'"mcppool-%d-%d"' % (attempt, next(_numbers))
-    return ReissuedRequest(request, id, splice_id(body, request.id or b"", id) or replace_id(body, id))
-
-
-class ReissuedRequest:
-    """One attempt of a request: `body` carries `id`, which no other request has, in place of the `original` id."""
-
-    __slots__ = ("body", "id", "original")
-
-    def __init__(self, request: RpcRequest, id: bytes, body: bytes) -> None:
-        self.original = request.id or b"null"
-        self.id = id
-        self.body = body
-
-    def restore(self, message: bytes) -> bytes:
-        """The answer, which has this id, with the client's own id."""
-        id = self.id
-        if len(message) <= BULK and message.count(id) == 1:  # otherwise the server may have repeated the member
-            beginning = ID_FIRST + id
-            if message.startswith(beginning):  # the id is a string, so it ends there
-                return ID_FIRST + self.original + message[len(beginning) :]
-            spliced = splice_id(message, id, self.original)
-            if spliced is not None:
-                return spliced
-        return replace_id(message, self.original)
+    id, original = _ID % (attempt, next(_numbers)), request.id or b"null"
+    beginning = ID_FIRST + original
+    at = len(beginning)
+    if body.startswith(beginning) and body[at] == _COMMA:
+        return ReissuedRequest(original, id, ID_FIRST + id + body[at:])
+    return ReissuedRequest(original, id, splice_id(body, request.id or b"", id) or replace_id(body, id))

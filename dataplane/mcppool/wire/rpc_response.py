@@ -57,6 +57,7 @@ class _Answer(Struct, gc=False):
 
 
 _QUOTE = 0x22
+_BACKSLASH = 0x5C
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
@@ -79,7 +80,7 @@ def parse_response(body: bytes) -> RpcResponse:
     if answer.jsonrpc != "2.0":
         raise BadEnvelope(INVALID_REQUEST, 'jsonrpc must be "2.0"', "not_jsonrpc")
     id = None if answer.id is UNSET else bytes(answer.id)
-    if id is not None and not id.isdigit() and (id[0] != _QUOTE or b"\\" in id):
+    if id is not None and not id.isdigit() and (id[0] != _QUOTE or _BACKSLASH in id):
         id = canonical_id(id)
     result = answer.result
     if answer.method is not None:

@@ -52,6 +52,7 @@ def test_the_ids_of_usual_writers_are_spliced(order: tuple[str, ...], id: Any) -
         '{"jsonrpc":"2.0","id":%s,"result":{}}',
         '{"result":{},"jsonrpc":"2.0","id":%s}',
         '{"jsonrpc":"2.0","id":%s,"result":{"id":%s,"text":%s}}',
+        '{"jsonrpc":"2.0","id":%s,"result":{"text":"~"}}',
         '{"id":%s,"jsonrpc":"2.0","result":{}}\n',
     ],
 )
@@ -63,6 +64,29 @@ def test_an_answer_gets_the_id_of_the_client_back_and_nothing_else_changes(answe
     text = answer.replace("%s", again.id.decode())
     restored = json.loads(again.restore(text.encode()))
     assert restored == json.loads(text) | {"id": 7}
+
+
+@given(messages(), st.booleans())
+def test_a_request_and_its_answer_change_in_their_ids_only(message: bytes, tilde: bool) -> None:
+    """Whatever id the client has, wherever it stands, and whatever else the messages hold."""
+    is_answer = b'"result"' in message
+    id = (parse_response if is_answer else parse_request)(message).id
+    assert id is not None
+    request = b'{"jsonrpc":"2.0","id":%b,"method":"x"}' % id if is_answer else message
+    again = reissue_small(parse_request(request), request, 1)
+    assert again is not None
+    assert again.body == replace_id(request, again.id)
+    answer = replace_id(message if is_answer else b'{"jsonrpc":"2.0","id":0,"result":{}}', again.id)
+    if tilde:
+        answer = answer.replace(b'"x"', b'"~"')
+    assert parse_response(answer).id == again.id
+    assert again.restore(answer) == replace_id(answer, id)
+
+
+def test_no_two_requests_of_ours_have_the_same_id() -> None:
+    body = b'{"jsonrpc":"2.0","id":7,"method":"x"}'
+    made = [reissue_small(parse_request(body), body, 1 + number % 3) for number in range(100)]
+    assert len({again.id for again in made if again is not None}) == 100
 
 
 def test_a_server_that_repeats_the_id_is_refused() -> None:

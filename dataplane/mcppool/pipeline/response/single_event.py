@@ -3,6 +3,8 @@ events."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from mcppool.pipeline.attempt import Attempt
 from mcppool.pipeline.response.validate import accept_answer
 from mcppool.upstream.http.response import Response
@@ -11,6 +13,9 @@ from mcppool.wire.media_types import EVENT_HEADERS
 from mcppool.wire.rpc_response import parse_response
 from mcppool.wire.single_event import data_of
 from mcppool.wire.sse import ONE_LINE
+
+_LF: Final = 0x0A
+_CR: Final = 0x0D
 
 
 def relay_single_event(attempt: Attempt, response: Response, stream: bytes) -> bool:
@@ -37,7 +42,7 @@ def relay_single_event(attempt: Attempt, response: Response, stream: bytes) -> b
     if call.request.method == "initialize":
         headers += attempt.context.sessions.opened(call, attempt.endpoint, response, answer)
     if answer is not data:
-        if b"\n" in answer or b"\r" in answer:
+        if _LF in answer or _CR in answer:
             answer = answer.translate(ONE_LINE)
         stream = b"%b%b%b" % (stream[:start], answer, stream[end:])
     if response.complete:
