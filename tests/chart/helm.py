@@ -17,11 +17,11 @@ class Helm:
     """The program, on this chart."""
 
     def __init__(self, program: str) -> None:
-        self._program = program
+        self.program = program
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run it, whether it succeeds or not."""
-        return subprocess.run([self._program, *arguments], capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run([self.program, *arguments], capture_output=True, text=True, timeout=120, check=False)
 
     def template(self, *arguments: str) -> list[dict[str, Any]]:
         """The objects that the chart renders to, for a release `mcppool` in `mcppool-system`."""

@@ -43,9 +43,9 @@ SPEC: dict[str, Any] = {
 ELSEWHERE = {
     "make": "`.ci/run` runs the targets; tests/integration/test_example.py runs the program of `make run`",
     "MCPPOOL_COMPILED=1": "it compiles for minutes; make test-compiled builds and installs that wheel",
-    "kubectl": "make e2e runs the commands of docs/tutorials/kubernetes.md in a cluster; the README's are copies",
+    "kubectl": "tests/kube/test_tutorial.py runs docs/tutorials/kubernetes.md on a control plane, e2e too",
     "mcppool-operator": "it needs a cluster; tests/kube runs it beside a real API server",
-    "helm": "make e2e, as above",
+    "helm": "as above; the README's commands are copies",
     "docker": "no Docker daemon here; test_deployments.py runs the services of the compose file, make e2e the images",
     "uvx": "tests/packaging/test_wheel.py installs the package; the same commands without uvx run here",
     "quick start": "test_quick_start.py runs the page from top to bottom",

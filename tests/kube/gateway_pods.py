@@ -101,26 +101,30 @@ class GatewayPod:
 async def gateway_pods(cluster: Cluster, admin: Administrator) -> AsyncIterator[list[GatewayPod]]:
     """Run the two gateway pods of the pool `search`, once their Deployment has made them."""
     found = await wait_for_pods(admin, 2)
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(gateway_pod(cluster, admin, pod)) for pod in found]
+
+
+@asynccontextmanager
+async def gateway_pod(cluster: Cluster, admin: Administrator, pod: str) -> AsyncIterator[GatewayPod]:
+    """Run a gateway pod of the pool `search`, and make it ready."""
     token = cluster.folder / f"{admin.namespace}.token"
     token.write_text(await admin.token(admin.namespace, "search-mcp-gateway"))
     place = cluster.place()
     ca = Path(place["certificate-authority"])
     server = urlsplit(place["server"])
     api = ApiServer(str(server.hostname), int(server.port or 443), token=token, ca=ca)
+    address = loopback_address()
+    gateway = GatewayPod()
+    source = KubernetesSource(admin.namespace, "search-mcp-config", log=get_logger("discovery"), api=api)
     async with AsyncExitStack() as stack:
-        gateways = []
-        for pod in found:
-            address = loopback_address()
-            gateway = GatewayPod()
-            source = KubernetesSource(admin.namespace, "search-mcp-config", log=get_logger("discovery"), api=api)
-            following = asyncio.create_task(source.watch(gateway.publish, gateway.refuse))
-            stack.push_async_callback(_cancel, following)
-            port = AdminServer(address, ADMIN_PORT, OwnPages(gateway))
-            await port.start()
-            stack.push_async_callback(port.stop)
-            await admin.become_ready(pod, address)
-            gateways.append(gateway)
-        yield gateways
+        following = asyncio.create_task(source.watch(gateway.publish, gateway.refuse))
+        stack.push_async_callback(_cancel, following)
+        port = AdminServer(address, ADMIN_PORT, OwnPages(gateway))
+        await port.start()
+        stack.push_async_callback(port.stop)
+        await admin.become_ready(pod, address)
+        yield gateway
 
 
 def loopback_address() -> str:
