@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mcppool.observe.histogram import Histogram
+
+if TYPE_CHECKING:
+    from mcppool.observe.tracing.durations import UsualDurations
 
 DURATION_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of duration buckets, in seconds."""
@@ -18,10 +21,11 @@ class ToolStats:
 
     `success` and `tool_error` (the tool's own `isError`) are answers; `error` is a fault of a server or of the gateway;
     `rejected` was refused by the gateway before it reached an endpoint. `reasons` counts these two by reason; `retries`
-    are attempts after the first. `duration` is in seconds, `size` in bytes of the answer.
+    are attempts after the first. `duration` is in seconds, `size` in bytes of the answer. `usual` has the series of
+    OpenTelemetry's durations that successes count in, by version of the protocol; a pool without tracing has none.
     """
 
-    __slots__ = ("duration", "error", "reasons", "rejected", "retries", "size", "success", "tool_error")
+    __slots__ = ("duration", "error", "reasons", "rejected", "retries", "size", "success", "tool_error", "usual")
 
     def __init__(self) -> None:
         self.success = 0
@@ -32,6 +36,7 @@ class ToolStats:
         self.reasons: dict[str, int] = {}
         self.duration = Histogram(DURATION_BOUNDS)
         self.size = Histogram(SIZE_BOUNDS)
+        self.usual: dict[str | None, UsualDurations] = {}
 
     def fail(self, reason: str) -> None:
         """Count the reason why one was failed or refused; `reason` must come from a fixed set."""

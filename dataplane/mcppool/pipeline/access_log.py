@@ -13,6 +13,7 @@ from mcppool.observe.logs import get_logger
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.recent_events import RecentEvents
 from mcppool.observe.tool_stats import ToolStats
+from mcppool.observe.tracing.durations import BATCH
 from mcppool.pipeline.audit import AuditTrail
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.outcome import Outcome
@@ -95,6 +96,7 @@ class AccessLog:
             metrics.modern += 1
         else:
             metrics.legacy += 1
+        durations = self.durations
         failure = outcome.failure or outcome.cut
         if failure is not None:
             self._failed(call, plan, outcome, failure, now)
@@ -106,27 +108,43 @@ class AccessLog:
             if outcome.status == "success":
                 stats.success += 1
                 stats.size.observe(outcome.size)
-            elif outcome.status == "tool_error":
-                stats.tool_error += 1
-                stats.size.observe(outcome.size)
+                if (
+                    durations is not None
+                    and outcome.began
+                    and (
+                        usual := stats.usual.get(
+                            call.request.protocol_version if call.session is None else call.session.claims.version
+                        )
+                    )
+                    is not None
+                ):
+                    # As `durations.finished`, without its frame and look-ups: this runs for each call.
+                    usual.clients.append(duration)
+                    usual.servers.append(now - outcome.began)
+                    if len(usual.clients) >= BATCH:
+                        usual.count_waiting()
+                    durations = None
             else:
-                _count_failure(stats, failure, outcome)
-        if self.durations is not None:
-            self.durations.finished(call, plan.tool, outcome, now)
+                _count_other(stats, failure, outcome)
+        if durations is not None:
+            durations.finished(call, plan.tool, outcome, now)
         if self.audit is not None and (plan.tool is not None or _would_be_denied(outcome)):
             self.audit.call(call, outcome, duration)
         if log.debug_enabled:
-            log.call(
-                request_id=(call.request.id or b"").decode("utf-8", "replace"),
-                pool=self.name,
-                method=method,
-                tool=plan.tool,
-                endpoint=outcome.endpoint.key if outcome.endpoint is not None else None,
-                attempts=outcome.attempts,
-                retry_class=plan.retry_class.name.lower(),
-                status=outcome.status,
-                duration=duration,
-            )
+            self._log_call(call, plan, outcome, duration)
+
+    def _log_call(self, call: Call, plan: Plan, outcome: Outcome, duration: float) -> None:
+        log.call(
+            request_id=(call.request.id or b"").decode("utf-8", "replace"),
+            pool=self.name,
+            method=call.request.method or call.request.kind,
+            tool=plan.tool,
+            endpoint=outcome.endpoint.key if outcome.endpoint is not None else None,
+            attempts=outcome.attempts,
+            retry_class=plan.retry_class.name.lower(),
+            status=outcome.status,
+            duration=duration,
+        )
 
     def _failed(self, call: Call, plan: Plan, outcome: Outcome, failure: AttemptFailed, now: float) -> None:
         """Report a call without a server's answer, or with an expired one instead."""
@@ -165,7 +183,12 @@ def _reason(failure: AttemptFailed | None, outcome: Outcome) -> str:
     return INVALID_REQUEST if outcome.status == "rejected" else SERVERS_ERROR
 
 
-def _count_failure(stats: ToolStats, failure: AttemptFailed | None, outcome: Outcome) -> None:
+def _count_other(stats: ToolStats, failure: AttemptFailed | None, outcome: Outcome) -> None:
+    """Count a call of a tool that was no success."""
+    if outcome.status == "tool_error":
+        stats.tool_error += 1
+        stats.size.observe(outcome.size)
+        return
     if outcome.status == "rejected":
         stats.rejected += 1
     else:

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mcppool.observe.metrics import PoolMetrics
+from mcppool.observe.tracing.span import current
 from mcppool.pipeline.admission.limits import Admission
 from mcppool.pipeline.admission.notifications import NotificationAdmission
 from mcppool.pipeline.attempt import Attempt, ResponseContext
@@ -58,7 +59,7 @@ MAX_REJECTIONS = 3
 @dataclass(slots=True)
 class Attempts:
     """Makes the attempts of all calls of a pool. `admission` is None if the pool has no limits; it is replaced when
-    they change, and `exchange` and `durations` when tracing begins or ends."""
+    they change, and `traced` and `durations` when tracing begins or ends."""
 
     settings: Settings
     picker: Picker
@@ -66,7 +67,7 @@ class Attempts:
     failover: Failover
     probers: Probers
     notifications: NotificationAdmission
-    exchange: Exchange | TracedExchange
+    exchange: Exchange
     hedging: Hedging
     feedback: Feedback
     retry: RetryResources
@@ -74,6 +75,7 @@ class Attempts:
     metrics: PoolMetrics
     admission: Admission | None = None
     durations: CallDurations | None = None
+    traced: TracedExchange | None = None
 
     async def run(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
         """Make attempts until there is an answer, or no more attempt is allowed."""
@@ -183,7 +185,8 @@ class Attempts:
             outcome.attempt = attempt
             attempt.movable = not plan.unsafe and not isinstance(former, Hung)
             if plan.hedge_after is None or call.session is not None:
-                await self.exchange.run(attempt)
+                traced = self.traced
+                await (self.exchange if traced is None or current.get() is None else traced).run(attempt)
             else:
                 await self.hedging.run(attempt, plan.hedge_after)
             self._answered(attempt, retries)

@@ -61,6 +61,24 @@ class BatchedHistogram(Histogram):
             _counting.release()
 
 
+class UsualDurations:
+    """The series at both sides that the successes of one tool count in, for clients with one version of the protocol.
+    Values are appended to `clients` and `servers`; `count_waiting` is due when `BATCH` of them wait."""
+
+    __slots__ = ("_clients", "_servers", "clients", "servers")
+
+    def __init__(self, clients: BatchedHistogram, servers: BatchedHistogram) -> None:
+        self._clients = clients
+        self._servers = servers
+        self.clients: list[float] = clients.waiting
+        self.servers: list[float] = servers.waiting
+
+    def count_waiting(self) -> None:
+        """Count the values that wait, unless another thread counts at the moment."""
+        self._clients.count_waiting(wait=False)
+        self._servers.count_waiting(wait=False)
+
+
 class OperationKey(NamedTuple):
     """The labels of one series of operations; an empty one is absent. `error` is `error.type`, `code` the code of the
     JSON-RPC error."""

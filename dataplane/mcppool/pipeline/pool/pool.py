@@ -155,7 +155,8 @@ class ServerPool(PoolParts):
             return
         traced = self.tracing
         self.serve = self.pipeline.serve if traced is None else traced.calls.serve
-        self.attempts.exchange = self.hedging.exchange = self.exchange if traced is None else traced.exchange
+        self.attempts.traced = None if traced is None else traced.exchange
+        self.hedging.exchange = self.exchange if traced is None else traced.exchange
         self.attempts.durations = self.access_log.durations = None if traced is None else traced.call_durations
         self.sessions.on_end = None if traced is None else traced.session_over
         if former is not None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from mcppool.observe.labels import KNOWN_METHODS
 from mcppool.observe.metrics import PoolMetrics
-from mcppool.observe.tracing.durations import BATCH, MAX_SERIES, BatchedHistogram, OperationKey, PoolDurations
+from mcppool.observe.tracing.durations import (
+    BATCH,
+    MAX_SERIES,
+    BatchedHistogram,
+    OperationKey,
+    PoolDurations,
+    UsualDurations,
+)
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.tracing.conventions import LISTEN, OTHER, client_error, failed_error, server_error, version_of
@@ -17,27 +24,25 @@ Labels = tuple[str | None, str | None, str | None]
 class CallDurations:
     """Counts the durations of one pool. An answered attempt counts with its call, a failed one by itself."""
 
-    __slots__ = ("_durations", "_metrics", "_successes")
+    __slots__ = ("_durations", "_metrics", "_usual")
 
     def __init__(self, metrics: PoolMetrics, durations: PoolDurations) -> None:
         self._metrics = metrics
         self._durations = durations
-        self._successes: dict[Labels, tuple[BatchedHistogram, BatchedHistogram]] = {}  # of clients and servers
+        self._usual: dict[Labels, UsualDurations] = {}
 
     def finished(self, call: Call, tool: str | None, outcome: Outcome, now: float) -> None:
         """Count a call that ended at `now`, in monotonic seconds, and its answered attempt."""
         request, session = call.request, call.session
         labels = (request.method, tool, request.protocol_version if session is None else session.claims.version)
         if outcome.status == "success":
-            found = self._successes.get(labels)
-            if found is not None:  # as `observe`, without its frames: this runs for each call
-                clients, servers = found
-                clients.waiting.append(now - call.received)
+            usual = self._usual.get(labels)
+            if usual is not None:
+                usual.clients.append(now - call.received)
                 if outcome.began:
-                    servers.waiting.append(now - outcome.began)
-                if len(clients.waiting) >= BATCH:
-                    clients.count_waiting(wait=False)
-                    servers.count_waiting(wait=False)
+                    usual.servers.append(now - outcome.began)
+                if len(usual.clients) >= BATCH:
+                    usual.count_waiting()
                 return
         if request.method is not None and request.method != LISTEN:
             self._count(call, labels, outcome, now)
@@ -58,14 +63,18 @@ class CallDurations:
             of_servers = self._durations.client_operations.of(self._key(labels, client_error(outcome), code))
             if outcome.began:
                 of_servers.observe(now - outcome.began)
-        if (
-            of_servers is not None
-            and outcome.status == "success"
-            and len(self._successes) < MAX_SERIES
-            and (labels[1] is None or labels[1] in self._metrics.known_tools)
-            and labels[0] in KNOWN_METHODS
-        ):
-            self._successes[labels] = of_clients, of_servers
+        if of_servers is not None and outcome.status == "success":
+            self._remember(labels, UsualDurations(of_clients, of_servers))
+
+    def _remember(self, labels: Labels, usual: UsualDurations) -> None:
+        """Note where later successes with these labels count."""
+        method, tool, version = labels
+        known = method in KNOWN_METHODS and (tool is None or tool in self._metrics.known_tools)
+        if not known or len(self._usual) >= MAX_SERIES:
+            return
+        self._usual[labels] = usual
+        if tool is not None and self._metrics.cache_label(tool) == tool:
+            self._metrics.tool(tool).usual[version] = usual
 
     def _key(self, labels: Labels, error: str, code: int | None) -> OperationKey:
         method, tool, version = labels
