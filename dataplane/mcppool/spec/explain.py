@@ -65,7 +65,8 @@ def _with_references(layers: Layers, place: Place, value: Any) -> Any:
     """The value, with references as they are written in place of their values."""
     for end in range(len(place), 0, -1):  # an endpoint that is written as a string is a section
         if (origin := layers.origins.get(place[:end])) is not None:
-            if origin.reference is not None:
+            inherited = end < len(place) and not (isinstance(value, str) and value)  # its weight, say: not of the text
+            if origin.reference is not None and not inherited:
                 return _shown(origin.reference, secret=False)
             break
     if isinstance(value, list):

@@ -27,6 +27,8 @@ FORMS: Final = "${NAME}, ${NAME:-default}, ${file:/a/path}; $${ for a plain ${"
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{(?P<inner>[^}]*)(?P<end>\}?)")
 _VARIABLE: Final = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<otherwise>:-(?P<default>.*))?", re.DOTALL)
 _FILE: Final = "file:"
+_NO_TEXTS: Final = ("a whole number", "a number", "true")
+"""The beginnings of what numbers and booleans allow."""
 _SHORT: Final = 4
 """Shorter values are hidden only where they stand alone in quotes: `1` is in every second sentence."""
 
@@ -52,7 +54,10 @@ class References:
         """The problem with references in place of their values."""
         if not self.found:
             return problem
-        return replace(problem, message=self._hidden(problem.message), value=self._without_values(problem.value))
+        message, value = self._hidden(problem.message), self._without_values(problem.value)
+        if isinstance(value, str) and value != problem.value and (problem.allowed or "").startswith(_NO_TEXTS):
+            message += ": a reference gives a text, and this key has none"
+        return replace(problem, message=message, value=value)
 
     def secret_below(self, place: Place) -> bool:
         """Whether a secret is at a place, or below it."""

@@ -177,6 +177,30 @@ def test_a_default_is_not_shown_either() -> None:
     assert "redis://${NO_SUCH}" in report
 
 
+def test_a_reference_stands_for_its_own_setting_and_not_for_those_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOST", "h.example")
+    text = '[[pools]]\nname = "a"\nendpoints = ["http://${HOST}/mcp"]\nheaders.send.X-A = "${HOST}"\n'
+    settings = settings_of(loads_toml(text))["pools"]["a"]
+    beside = ("endpoints[0].url", "endpoints[0].weight", "endpoints[0].priority", "headers.send.X-A.prefix")
+    assert [settings[path]["value"] for path in beside] == ["http://${HOST}/mcp", 100, 0, ""]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'metrics.port = "${PORT}"',
+        'tracing.enabled = "${PORT}"',
+        'pools = [{name = "a", load_balancer = {panic_threshold_percent = "${PORT}"}}]',
+    ],
+)
+def test_a_number_or_boolean_from_a_reference_is_refused_with_the_reason(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORT", "1")
+    with pytest.raises(ConfigError, match=r'"\$\{PORT\}" is not allowed: a reference gives a text'):
+        loads_toml(line)
+
+
 def test_the_files_of_a_text_are_found() -> None:
     assert files_in('a = "${file:/a}${B}"\nb = "$${file:/c} ${file:d}"') == ["/a", "d"]
 
