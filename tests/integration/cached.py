@@ -112,6 +112,9 @@ class Answer:
     def within_event(self, inside: bool) -> None:
         pass
 
+    def resumable(self) -> None:
+        pass
+
     async def drain(self) -> None:
         await asyncio.sleep(0)
 

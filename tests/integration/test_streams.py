@@ -26,6 +26,7 @@ from tests.integration.raw_session import HELLO, RawSession, call, opened
 from tests.servers import pool_toml
 from tests.servers.faults import Exchange, FaultServer, healthy, reset_after, silent
 from tests.servers.handshakes import Handshakes
+from tests.waiting import until
 
 PRIMING = b"id: 1\nretry: 500\ndata: \n\n"
 
@@ -171,6 +172,26 @@ async def test_a_stream_that_its_client_can_resume_ends_without_an_error_and_has
         async with getting(http, front, session, "2" if told else "1") as blocks:
             assert message_of(await blocks.next())["result"] == {"content": []}
     assert server.executed("write") == 1
+
+
+async def test_the_servers_stream_ends_with_its_client_which_gets_the_rest_at_once_when_it_resumes(
+    gateway: GatewayFactory, server: FaultServer, handshakes: Handshakes, http: aiohttp.ClientSession
+) -> None:
+    left = asyncio.Event()
+
+    async def work(exchange: Exchange) -> None:
+        await begin(exchange)
+        await send(exchange, PRIMING)
+        await silent(exchange)
+        left.set()
+
+    handshakes.call = work
+    front = await asyncio.to_thread(gateway, pool_toml(server.url))
+    session = await opened(http, front)
+    async with posting(http, front, session, call("write")) as blocks:
+        assert (await blocks.next()).startswith(b"id: 1")
+        assert not left.is_set()
+    await until(left.is_set, "until then the server holds back the rest from a stream that resumes it")
 
 
 async def test_resuming_a_stream_of_a_lost_server_reports_the_lost_answer(

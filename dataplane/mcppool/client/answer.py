@@ -97,6 +97,9 @@ class Answer:
     def within_event(self, inside: bool) -> None:
         """Nothing stands between the parts of an event here."""
 
+    def resumable(self) -> None:
+        """The program's own call ends with the program."""
+
     async def drain(self) -> None:
         """Hand over received messages; a slow receiver slows the server down. Raises Answered on a resumed stream."""
         while self._inbox:

@@ -124,6 +124,10 @@ class Reply(Protocol):
     def within_event(self, inside: bool) -> None:
         """Whether a written event goes on with the next `write`: until then nothing may stand between its parts."""
 
+    def resumable(self) -> None:
+        """The caller has an event id, with which it can come back for the rest: a caller that disconnects from now on
+        does not want the rest of this stream."""
+
     async def drain(self) -> None:
         """Wait until the caller has read enough of the written bytes."""
 

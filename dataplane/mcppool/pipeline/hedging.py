@@ -82,6 +82,11 @@ class _Lane:
         if self._mine():
             self._race.reply.within_event(inside)
 
+    def resumable(self) -> None:
+        """As of `Reply`."""
+        if self._race.winner in (None, self):
+            self._race.reply.resumable()
+
     async def drain(self) -> None:
         """As of `Reply`."""
         if self._mine():

@@ -94,6 +94,9 @@ class Heard:
     def within_event(self, inside: bool) -> None:
         self.parts += inside
 
+    def resumable(self) -> None:
+        pass
+
     async def drain(self) -> None:
         pass
 

@@ -164,7 +164,8 @@ class HttpConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (the protocol's)
-        """Cancel the call, or let it go on alone: the two eras require opposite things (design §1.11)."""
+        """Cancel the call, or let it go on alone: the two eras require opposite things (design §1.11). Its stream ends
+        if the client can resume it: a server gives the rest of a stream only when the stream has ended."""
         calling = self.state in _CALLING
         self._enter(CLOSED)
         self.response.cut()
@@ -179,7 +180,7 @@ class HttpConnection(asyncio.Protocol):
         if task is not None:
             shared.detached.add(task)
             task.add_done_callback(shared.detached.discard)
-            if not (calling and self.lifetime is OUTLIVES_CLIENT):
+            if not (calling and self.lifetime is OUTLIVES_CLIENT) or self.response.left_to_resume:
                 task.cancel()
 
     def pause_writing(self) -> None:

@@ -64,11 +64,12 @@ class ResponseWriter:
     """Writes the responses of one connection, one after another; it is the `Reply` of each call.
 
     `cors` are header lines of every response. `keep_alive` says whether the connection may carry another request.
+    `left_to_resume`: a client that disconnects comes back for the rest of the response, so its call ends.
     """
 
     __slots__ = (
         "_bodyless", "_buffer", "_chunked", "_comment_every", "_may_open", "_reader", "_shared", "_written", "cors",
-        "keep_alive", "state",
+        "keep_alive", "left_to_resume", "state",
     )  # fmt: skip
 
     def __init__(self, shared: ListenerContext, reader: RequestReader, buffer: SendBuffer) -> None:
@@ -78,6 +79,7 @@ class ResponseWriter:
         self.state = WAITING
         self.cors = b""
         self.keep_alive = True
+        self.left_to_resume = False
         self._chunked = False
         self._bodyless = False  # the response to HEAD
         self._comment_every = 0.0  # seconds of silence after which an event stream gets a comment; 0: never
@@ -88,6 +90,7 @@ class ResponseWriter:
         """Begin the response to a request."""
         self.state = WAITING
         self.keep_alive = request.keep_alive
+        self.left_to_resume = False
         self._chunked = request.http11
         self._bodyless = request.head.method == b"HEAD"
         self._comment_every = 0.0
@@ -196,6 +199,10 @@ class ResponseWriter:
         """Whether an event goes on with the next part: a comment would end it."""
         if self.state in (EVENTS, EVENT_PART):
             self.state = EVENT_PART if inside else EVENTS
+
+    def resumable(self) -> None:
+        """A client that disconnects comes back for the rest."""
+        self.left_to_resume = True
 
     async def drain(self) -> None:
         """Wait until the client has taken enough; not at all if the client is gone."""

@@ -199,6 +199,7 @@ class EventRelay:
         id = last.encode()
         if session.moved:
             session.streams.note_home(id, self._home)
+        self._attempt.reply.resumable()
         if session.claims.version in RESUMABLE_VERSIONS:
             self._attempt.outcome.resumable = last
             session.streams.note_unanswered(id, self._attempt.call.request.id or b"null")

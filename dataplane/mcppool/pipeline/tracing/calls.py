@@ -120,6 +120,7 @@ class _Opening:
         self.write = reply.write
         self.drain = reply.drain
         self.within_event = reply.within_event
+        self.resumable = reply.resumable
         self.end = reply.end
         self.abort = reply.abort
         self.whole = reply.whole

@@ -265,6 +265,19 @@ async def test_a_detached_call_goes_on_without_its_client() -> None:
     assert wire.said == b""
 
 
+async def test_a_detached_call_ends_with_its_client_if_the_client_can_resume_its_stream() -> None:
+    gate = Gate()
+    gate.lifetime = OUTLIVES_CLIENT
+    wire = Wire(gate)
+    wire.connection.data_received(EMPTY)
+    await turn()
+    wire.connection.response.resumable()
+    wire.transport.close()
+    await turn()
+    assert gate.cancelled == 1
+    assert wire.shared.detached == set()
+
+
 @pytest.mark.parametrize("last", ["nothing", "a stream without an end", "an answer that is cut"])
 async def test_a_call_that_may_outlive_its_client_and_cuts_the_connection_leaves_no_task(last: str) -> None:
     async def cut(request: HttpRequest, connection: HttpConnection) -> None:
