@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, cast
 
 import msgspec
@@ -169,9 +169,15 @@ class Channel(asyncio.Protocol):
             if asyncio.iscoroutine(answer):
                 task = asyncio.create_task(self._answer_later(number, answer), name=f"answer {rest[0]}")
                 self._answering[number] = task
-                task.add_done_callback(lambda _: self._answering.pop(number, None))
+                task.add_done_callback(lambda task: self._answered(number, answer, task))
             else:
                 self._send([ANSWER, number, answer])
+
+    def _answered(self, number: int, answer: Coroutine[Any, Any, Any], task: asyncio.Task[None]) -> None:
+        self._answering.pop(number, None)
+        if task.cancelled():  # before it began: the question and the word that nobody waits came together
+            answer.close()
+            self._send([ANSWER, number, None])
 
     async def _answer_later(self, number: int, awaited: Awaitable[Any]) -> None:
         answer = None

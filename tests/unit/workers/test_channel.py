@@ -55,6 +55,24 @@ async def worker_and_state(join: Join) -> tuple[PeerExchange, SharedState, Chann
     return PeerExchange(worker), state, supervisor
 
 
+async def test_a_question_that_is_given_up_at_once_gets_an_answer_too_so_that_it_is_forgotten(join: Join) -> None:
+    given_back: list[Any] = []
+
+    async def answer() -> int:
+        return 1
+
+    one, other = Channel(ignore, ignore), Channel(lambda _name, _arguments: answer(), ignore)
+    await join(one, other)
+    asking = one.ask("places", on_abandoned=given_back.append)
+    waiting = asking.send(None)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        asking.throw(asyncio.CancelledError())
+    await until(lambda: given_back, "both messages left in one turn of the loop")
+    assert given_back == [None]
+    assert await one.ask("places") == 1
+
+
 async def test_large_messages_arrive_whole_and_in_order(join: Join) -> None:
     heard: list[Any] = []
     one = Channel(ignore, ignore)
