@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mcppool.wire.errors import INVALID_REQUEST, PARSE_ERROR, BadEnvelope
-from mcppool.wire.members import MAX_MEMBERS, spans, unique_members
+from mcppool.wire.members import MAX_MEMBERS, has_many_brackets, spans, unique_members
 from mcppool.wire.places import replace_at
 
 text = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -93,6 +93,23 @@ def test_any_bytes_give_members_or_a_bad_envelope(document: bytes) -> None:
         unique_members(document)
     except BadEnvelope as bad:
         assert bad.code in (PARSE_ERROR, INVALID_REQUEST)  # noqa: PT017 - reading it is as right as refusing it
+
+
+@given(
+    brackets=st.integers(0, 600),
+    both=st.booleans(),
+    text=st.sampled_from([b"", b"x", b"x" * 30]),
+    before=st.sampled_from([0, 5000, 20_000]),
+    behind=st.sampled_from([0, 20_000]),
+)
+@example(brackets=500, both=False, text=b"", before=20_000, behind=0)
+@example(brackets=501, both=True, text=b"x" * 30, before=5000, behind=0)
+def test_a_document_that_may_be_deep_is_known_by_its_brackets_wherever_they_are(
+    brackets: int, both: bool, text: bytes, before: int, behind: int
+) -> None:
+    opening = [b"{" if both and number % 2 else b"[" for number in range(brackets)]
+    document = b"x" * before + text.join(opening) + b"x" * behind
+    assert has_many_brackets(document) is (brackets > 500)
 
 
 def test_an_object_with_absurdly_many_members_is_refused() -> None:
