@@ -86,6 +86,7 @@ def talk(command: str, args: argparse.Namespace, work: Work) -> int:
 def _talk(command: str, args: argparse.Namespace, work: Work, words: ProgramWords) -> int:
     from mcppool.client.errors import CallFailed, InputRequired, RpcError  # here, because these take long to load
     from mcppool.spec import ConfigError
+    from mcppool.upstream.stdio.replicas import HOST
 
     place = place_of(args)
     document: dict[str, Any] = {}
@@ -101,7 +102,9 @@ def _talk(command: str, args: argparse.Namespace, work: Work, words: ProgramWord
     except CallFailed as failure:
         data = {"reason": failure.reason, "delivered": failure.delivered, "attempts": failure.attempts}
         why = failure.cause or str(failure.args[0])
-        if not args.local and _is_url(args.url):
+        if args.local:
+            why = why.replace(f"http://{command}-0.{HOST}/mcp", place)
+        elif _is_url(args.url):
             why = why.replace(*CREDENTIALS)
         document = {"code": INTERNAL_ERROR, "message": why, "data": data}
         _say(command, f"{why if place in why else f'{place}: {why}'}{words}")

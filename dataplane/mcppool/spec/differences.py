@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
 from mcppool.spec.explain import settings_of
+from mcppool.spec.pool import PoolSpec
 from mcppool.spec.snapshot import Snapshot
 
 _ELEMENT: Final = re.compile(r"^(.*?)\[(\d+)\](.*)$")
@@ -25,20 +26,30 @@ class Difference:
 
 
 def differences(old: Snapshot, new: Snapshot) -> list[Difference]:
-    """Every difference, by path. An element of a list is known by its `url` or `name`, whatever its position."""
-    before, after = _flat(old), _flat(new)
+    """Every difference, by path. An element of a list is known by its `url` or `name`, whatever its position. Of a pool
+    that is new or gone: the settings that differ from the defaults."""
+    ours, theirs = settings_of(old), settings_of(new)
+    same = ours["pools"].keys() & theirs["pools"].keys()
+    before, after = _flat(ours, same), _flat(theirs, same)
     paths = sorted(before.keys() | after.keys())
     return [
         Difference(path, before.get(path), after.get(path)) for path in paths if before.get(path) != after.get(path)
     ]
 
 
-def _flat(snapshot: Snapshot) -> dict[str, Any]:
-    settings = settings_of(snapshot)
+def _flat(settings: Mapping[str, Any], in_both: Set[str]) -> dict[str, Any]:
     found = dict(_identified(settings["process"], ""))
     for name, pool in settings["pools"].items():
-        found.update(_identified(pool, f"pools.{name}."))
+        usual = {} if name in in_both else _defaults()
+        chosen = {path: value for path, value in pool.items() if path not in usual or usual[path] != value["value"]}
+        found.update(_identified(chosen, f"pools.{name}."))
     return found
+
+
+def _defaults() -> dict[str, Any]:
+    """The settings of a pool of which only the name is written, and their values."""
+    settings = settings_of(Snapshot(pools=(PoolSpec(name="x"),)))["pools"]["x"]
+    return {path: value["value"] for path, value in settings.items()}
 
 
 def _identified(settings: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -26,3 +26,11 @@ def test_a_mistake_is_named(arguments: tuple[str, ...], told: str, capsys: pytes
     printed = capsys.readouterr()
     assert printed.out == ""
     assert told in printed.err
+
+
+def test_a_program_that_does_not_start_is_named_as_it_was_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ping", "-o", "json", "--", "mcppool-no-such-program", "--flag"]) == 1
+    printed = capsys.readouterr()
+    told = "mcppool-no-such-program --flag is a program that does not start"
+    assert told in printed.err
+    assert told in printed.out

@@ -35,10 +35,18 @@ def test_an_endpoint_is_known_by_its_url_whatever_its_position() -> None:
     assert f"pools.search.endpoints[{B}].url" not in found
 
 
-def test_a_new_pool_is_all_of_its_settings() -> None:
-    found = differences(snapshot(f'"{A}"'), snapshot(f'"{A}"', f'[[pools]]\nname = "second"\nendpoints = ["{B}"]'))
-    assert found
-    assert all(line.path.startswith("pools.second.") and line.before is None for line in found)
+def test_a_new_or_removed_pool_is_the_settings_that_it_chose() -> None:
+    one = f'"{A}"'
+    second = f'[[pools]]\nname = "second"\nendpoints = ["{B}"]\ntimeouts.request = "9s"\ncache.type = "none"'
+    added = {line.path: (line.before, line.after) for line in differences(snapshot(one), snapshot(one, second))}
+    assert added["pools.second.timeouts.request"] == (None, "9s")
+    assert added[f"pools.second.endpoints[{B}].url"] == (None, B)
+    assert len(added) < 8, "the rest has the defaults"
+    removed = differences(snapshot(one, second), snapshot(one))
+    assert {line.path: (line.after, line.before) for line in removed} == added
+    renamed = differences(snapshot(one), snapshot(one, name="other"))
+    assert {line.path.split(".")[1] for line in renamed} == {"search", "other"}
+    assert len(renamed) < 16
 
 
 def test_a_secret_is_never_shown() -> None:

@@ -86,7 +86,7 @@ function show(feed) {
   const first = last == null;
   last = feed;
   if (first) reveal();
-  else if (!$("absent").hidden && anchored($("absent").dataset.sought)) $("absent").hidden = true;
+  else if (!$("absent").hidden) missing();
 }
 
 /** Say what changed to those who listen rather than look. */
@@ -140,29 +140,35 @@ async function look() {
 
 /** Show what the address bar names: `#pool`, or `#pool/tool` and `#pool/endpoint`. */
 function reveal() {
-  const [pool, ...name] = location.hash.slice(1).split("/").map(decoded);
+  const [pool, name] = named();
   $("absent").hidden = true;
   if (!pool) return;
-  marked = name.length ? `${pool}/${name.join("/")}` : null;
+  marked = name ? `${pool}/${name}` : null;
   if (marked) for (const kind of ["endpoints", "tools"]) filters.delete(`${pool} ${kind}`);
   for (const input of document.querySelectorAll("[data-filter]")) if (!filters.has(input.dataset.filter)) input.value = "";
   if (last) show(last);
   const found = anchored(marked ?? pool);
-  if (last && !found && pool !== "main") missing(pool, name.join("/"));
+  if (last && pool !== "main") missing();
   found?.scrollIntoView({ block: marked ? "center" : "start" });
   (found?.querySelector("a, button") ?? found)?.focus({ preventScroll: true });
 }
 
 const anchored = (name) => [...document.querySelectorAll("[data-anchor]")].find((element) => element.dataset.anchor === name);
 
-/** Say that the page has nothing of the name in the address bar: a link may be older than the present pools and calls. */
-function missing(pool, name) {
-  const notice = $("absent");
-  notice.textContent = !anchored(pool)
+/** The pool in the address bar, and the tool or endpoint if there is one. */
+function named() {
+  const [pool, ...name] = location.hash.slice(1).split("/").map(decoded);
+  return [pool, name.join("/")];
+}
+
+/** Say so if the page has nothing of the name in the address bar: a link may be older than the present pools and calls. */
+function missing() {
+  const notice = $("absent"), [pool, name] = named();
+  const text = !anchored(pool)
     ? `There is no pool ${pool} now.`
     : `Pool ${pool} has no endpoint ${name} now, and no tool of this name was called in the last ten minutes.`;
-  notice.dataset.sought = marked ?? pool;
-  notice.hidden = false;
+  notice.hidden = Boolean(anchored(marked ?? pool));
+  if (notice.textContent !== text) notice.textContent = text;
 }
 
 function decoded(text) {
