@@ -1,13 +1,14 @@
 """The durations of OpenTelemetry's conventions for MCP: of operations and sessions, at both sides of the gateway.
 
 `mcp.server.*` is what clients see, `mcp.client.*` what servers give. Every sampled or unsampled call counts, so an
-operation costs one look-up and one append: values are counted in batches, sorted, which takes a quarter of the time.
+operation costs one look-up and one append: values are counted in batches, which takes a fraction of the time.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from math import inf
 from threading import Lock
 from time import time_ns
 from typing import Final, NamedTuple
@@ -30,10 +31,11 @@ class BatchedHistogram(Histogram):
     """A histogram whose new values wait in a list until `count_waiting`. The event loop adds values; any thread may
     count them, because it takes away only those that it has seen."""
 
-    __slots__ = ("waiting",)
+    __slots__ = ("_ends", "waiting")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         super().__init__(bounds)
+        self._ends: tuple[float, ...] = (-inf, *bounds, inf)
         self.waiting: list[float] = []
 
     def observe(self, value: float) -> None:
@@ -49,14 +51,20 @@ class BatchedHistogram(Histogram):
         try:
             values = self.waiting[:]
             del self.waiting[: len(values)]
-            values.sort()
             self.total += sum(values)
-            counted = 0
-            for index, bound in enumerate(self.bounds):
-                up_to = bisect_right(values, bound, counted)
-                self.counts[index] += up_to - counted
-                counted = up_to
-            self.counts[-1] += len(values) - counted
+            if not values:
+                return
+            # Values of one moment are mostly in the same bucket: one pass counts all of them.
+            bucket = bisect_left(self.bounds, values[-1])
+            low, high = self._ends[bucket], self._ends[bucket + 1]
+            others = [value for value in values if not low < value <= high]
+            self.counts[bucket] += len(values) - len(others)
+            others.sort()
+            while others:
+                bucket = bisect_left(self.bounds, others[0])
+                counted = bisect_right(others, self._ends[bucket + 1])
+                self.counts[bucket] += counted
+                del others[:counted]
         finally:
             _counting.release()
 
