@@ -194,6 +194,62 @@ async def test_the_servers_stream_ends_with_its_client_which_gets_the_rest_at_on
     await until(left.is_set, "until then the server holds back the rest from a stream that resumes it")
 
 
+async def test_a_client_that_resumes_a_stream_before_its_end_was_noticed_gets_the_rest(
+    gateway: GatewayFactory, server: FaultServer, handshakes: Handshakes, http: aiohttp.ClientSession
+) -> None:
+    left = asyncio.Event()
+
+    async def work(exchange: Exchange) -> None:
+        await begin(exchange)
+        await send(exchange, PRIMING)
+        await silent(exchange)
+        left.set()
+
+    async def resume(exchange: Exchange) -> None:
+        await left.wait()
+        await begin(exchange)
+        await send(exchange, event({"jsonrpc": "2.0", "id": 1, "result": {"content": []}}, 2))
+        await end(exchange)
+
+    handshakes.call, handshakes.stream = work, resume
+    front = await asyncio.to_thread(gateway, pool_toml(server.url))
+    session = await opened(http, front)
+    async with posting(http, front, session, call("write")) as broken:
+        assert (await broken.next()).startswith(b"id: 1")
+        async with getting(http, front, session, "1") as blocks:
+            assert message_of(await blocks.next())["result"] == {"content": []}
+        assert await broken.rest() == [], "it ends without an error"
+
+
+async def test_the_answer_to_a_repeated_call_has_the_clients_id_on_the_stream_that_resumes_it(
+    gateway: GatewayFactory, server: FaultServer, handshakes: Handshakes, http: aiohttp.ClientSession
+) -> None:
+    seen: list[Any] = []
+
+    async def work(exchange: Exchange) -> None:
+        seen.append(exchange.body["id"])
+        if len(seen) > 1:
+            await begin(exchange)
+            await send(exchange, log_message(0, 1))
+        exchange.reset()
+
+    async def resume(exchange: Exchange) -> None:
+        await begin(exchange)
+        await send(exchange, event({"jsonrpc": "2.0", "id": seen[-1], "result": {"content": []}}, 2))
+        await end(exchange)
+
+    handshakes.call, handshakes.stream = work, resume
+    front = await asyncio.to_thread(gateway, pool_toml(server.url))
+    session = await opened(http, front)
+    async with posting(http, front, session, call("read")) as blocks:
+        assert said(await blocks.next()) == 0
+        assert await blocks.rest() == []
+    assert seen[0] == 1
+    assert seen[1] != 1, "it is repeated under another id"
+    async with getting(http, front, session, "1") as blocks:
+        assert message_of(await blocks.next()) == {"jsonrpc": "2.0", "id": 1, "result": {"content": []}}
+
+
 async def test_resuming_a_stream_of_a_lost_server_reports_the_lost_answer(
     gateway: GatewayFactory, http: aiohttp.ClientSession
 ) -> None:

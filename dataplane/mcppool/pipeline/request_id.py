@@ -20,6 +20,8 @@ from mcppool.wire.rpc_request import RpcRequest
 
 _numbers = count()
 _ID: Final = b'"mcppool-%d-%d~"'
+OURS: Final = b'"mcppool-'
+"""The beginning of each such id."""
 _MARK: Final = 0x7E
 """A tilde, which each id of ours has: a message without another one has the id once. A search for one byte takes a
 tenth of the time of a search for an id."""

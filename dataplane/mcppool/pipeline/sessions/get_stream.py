@@ -22,7 +22,8 @@ from mcppool.pipeline.local_reply.faults import answer_fault, headers_alone
 from mcppool.pipeline.local_reply.rejection import CHALLENGES, pass_challenge
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.probers import Probers
-from mcppool.pipeline.response.event_data import joined, shown_event
+from mcppool.pipeline.request_id import OURS
+from mcppool.pipeline.response.event_data import joined, shown_event, with_data
 from mcppool.pipeline.response.validate import demand_session
 from mcppool.pipeline.response.whole_answer import header_lines
 from mcppool.pipeline.routing.outage import Outage
@@ -50,7 +51,8 @@ from mcppool.upstream.http.response import NEVER, Response
 from mcppool.upstream.http.retry_after import asked_to_wait
 from mcppool.wire.errors import INVALID_REQUEST, REASONS, BadEnvelope, Reason, error_body, fault_body
 from mcppool.wire.media_types import EVENT_HEADERS, EVENT_STREAM, JSON_HEADERS
-from mcppool.wire.rpc_response import parse_response
+from mcppool.wire.message_ids import replace_id
+from mcppool.wire.rpc_response import RpcResponse, parse_response
 from mcppool.wire.sse import PIECE, Event, EventParser, EventTooLarge, read_large, render
 
 MAX_ATTEMPTS = 5  # to open the stream, before the client has it
@@ -98,7 +100,8 @@ class _Challenged(Exception):
 
 
 class _SessionStream:
-    """`_last` is the `Last-Event-ID` line of the client's last event, `_last_home` the home that issued this id."""
+    """`_last` is the `Last-Event-ID` line of the client's last event, `_last_home` the home that issued this id.
+    `_resumed` is the request whose stream the client resumes, as far as this gateway knows it."""
 
     def __init__(self, streams: GetStreams, call: Call, session: Session, reply: Reply, outcome: Outcome) -> None:
         self._streams = streams
@@ -115,8 +118,10 @@ class _SessionStream:
         self._home = session.home
         self._last = call.resume
         self._last_home = self._issuer()
+        self._resumed = session.streams.unanswered(_id_of(self._last)) if self._last else None
 
     async def run(self) -> None:
+        self._end_broken_stream()
         while True:
             try:
                 await self._follow()
@@ -251,10 +256,26 @@ class _SessionStream:
         except BadEnvelope:
             return (event.raw,)  # the client judges it, as without a gateway
         if message.kind == "response":
-            return (event.raw,)
+            return with_data(event, self._with_clients_id(message, event.data))
         if not shows_event(self._streams.settings, self._call.principal, message.method, event.data):
             return ()
         return shown_event(self._session, self._home, event, message, [])
+
+    def _with_clients_id(self, message: RpcResponse, data: bytes) -> bytes:
+        """The answer on a stream that the client resumes; its request may have gone out under an id of ours."""
+        if self._resumed is None or message.id is None or not message.id.startswith(OURS):
+            return data
+        return replace_id(data, self._resumed)
+
+    def _end_broken_stream(self) -> None:
+        """End the stream that the client resumes, if it is still open here: its client is gone, also if no end of its
+        connection has come, and the server holds the rest back until that stream has ended."""
+        calls = self._session.streams
+        broken = calls.in_flight(self._resumed) if self._resumed is not None else None
+        if broken is None or broken.resumable is None or broken.attempt is None or broken.attempt.connection is None:
+            return
+        broken.cancelled = True  # its end is no failure of the server
+        broken.attempt.connection.close()
 
     def _note_id(self, id: bytes) -> None:
         self._last = b"last-event-id: %b\r\n" % id if id else b""
