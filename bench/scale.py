@@ -110,24 +110,31 @@ async def large(bench: Bench, options: argparse.Namespace) -> list[Finding]:
 @part("endpoints")
 async def endpoints(bench: Bench, options: argparse.Namespace) -> list[Finding]:
     """CPU time per call with many endpoints beside three, without the time that the gateway takes at rest; that time;
-    and the same ratio of nginx: more sockets and objects than the caches of the processor hold cost every proxy."""
-    many = targets.mcppool(bench, "many", endpoints=bench.upstreams)
-    few = targets.mcppool(bench, "few")
+    and the same of nginx, in turns: more sockets and objects than the caches of the processor hold cost every proxy
+    (decision 0026)."""
+    many, few = targets.mcppool(bench, "many", endpoints=bench.upstreams), targets.mcppool(bench, "few")
+    proxies = [targets.nginx(bench, upstreams) for upstreams in (bench.upstreams, bench.upstreams[: targets.ENDPOINTS])]
     await asyncio.sleep(SETTLING)
     idle = [await cpu_at_rest(target) for target in (many, few)]
-    count = len(bench.upstreams)
-    peer = f"{targets.ENDPOINTS} endpoints"
-    rounds = in_turns(bench, options, [(many, PLAIN, None), (few, PLAIN, None)])
-    found = [
-        cpu_finding(f"CPU per call with {count:,} endpoints", without_rest(rounds, idle), most=1.05, peer=peer),
+    rounds = in_turns(bench, options, [(target, PLAIN, None) for target in (many, few, *proxies)])
+    stop(many, few, *proxies)
+    ours, theirs = without_rest(rounds[:2], idle), rounds[2:]
+    count, peer = len(bench.upstreams), f"{targets.ENDPOINTS} endpoints"
+    return [
+        cpu_finding(f"CPU per call with {count:,} endpoints", ours, most=1.05, peer=peer),
         Finding(f"CPU without calls, {count:,} endpoints", idle[0] * 100, "% of a core", 3.0, f"{idle[1]:.1%} with 3"),
+        cpu_finding(f"CPU per call of nginx with {count:,} endpoints", theirs, most=None, peer=peer),
+        extra_finding(f"CPU that {count:,} endpoints add to a call, beside nginx", ours, theirs, most=1.0),
     ]
-    stop(many, few)
-    proxies = [targets.nginx(bench, upstreams) for upstreams in (bench.upstreams, bench.upstreams[: targets.ENDPOINTS])]
-    rounds = in_turns(bench, options, [(proxy, PLAIN, None) for proxy in proxies])
-    found.append(cpu_finding(f"CPU per call of nginx with {count:,} endpoints", rounds, most=None, peer=peer))
-    stop(*proxies)
-    return found
+
+
+def extra_finding(
+    what: str, ours: Sequence[Sequence[Round]], theirs: Sequence[Sequence[Round]], most: float
+) -> Finding:
+    """Compare what the first of two loads costs more than the second: for us, and for nginx."""
+    extra = [1e6 * (report.middle(more, "cpu") - report.middle(less, "cpu")) for more, less in (ours, theirs)]
+    detail = f"{extra[0]:,.1f} µs beside {extra[1]:,.1f} µs of nginx"
+    return Finding(what, extra[0] / max(extra[1], 0.1), "×", most, detail)
 
 
 async def cpu_at_rest(target: Target) -> float:

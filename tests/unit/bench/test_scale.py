@@ -25,6 +25,13 @@ def test_cpu_times_are_compared_round_by_round() -> None:
     assert found.detail == "4.0 µs beside 2.0 µs of nginx"
 
 
+def test_what_more_endpoints_cost_is_compared_with_what_they_cost_nginx() -> None:
+    ours, nginx = [rounds(60e-6, 62e-6, 90e-6), rounds(40e-6)], [rounds(36e-6), rounds(14e-6, 16e-6, 18e-6)]
+    found = scale.extra_finding("x", ours, nginx, most=1.0)
+    assert (round(found.figure, 2), found.detail) == (1.1, "22.0 µs beside 20.0 µs of nginx")
+    assert found.missed
+
+
 def test_the_page_says_which_bounds_are_held() -> None:
     text = scale.markdown({"mcppool": "0.1.0"}, [Finding("a", 1.0, "×", 1.3), Finding("b", 1234.0, "KiB", 300)])
     assert "1.00 × |     1.3 |   held" in text

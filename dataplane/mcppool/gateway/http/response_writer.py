@@ -166,10 +166,13 @@ class ResponseWriter:
             framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
             persistence = b"" if self.keep_alive and not self._shared.draining else self._persistence()
             head = STATUS_LINES[status], headers, self.cors, framing, persistence
-            if part and self._chunked and len(part) <= COPIED:  # in one write
+            if part and self._chunked:  # in one write
                 if self._comment_every:
                     self._written = monotonic()
-                self._buffer.write_soon(b"%b%b%b%b%b\r\n%x\r\n%b\r\n" % (*head, len(part), part))
+                if len(part) <= COPIED:
+                    self._buffer.write_soon(b"%b%b%b%b%b\r\n%x\r\n%b\r\n" % (*head, len(part), part))
+                else:
+                    self._buffer.write_all((b"%b%b%b%b%b\r\n%x\r\n" % (*head, len(part)), part, b"\r\n"))
                 return
             self._buffer.write(b"%b%b%b%b%b\r\n" % head)
         elif self.state is not OPENED:

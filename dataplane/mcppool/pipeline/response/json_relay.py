@@ -58,19 +58,22 @@ async def _relay_parts(attempt: Attempt, response: Response) -> None:
     if first is None:
         await _relay_read(attempt, response, chunk)
         return
-    chunk, first = first, None
-    reply.begin(200, header_lines(response))
+    chunk, first = answer.pass_on(first), None
+    outcome.size += len(chunk)
+    reply.begin(200, header_lines(response), chunk)
     outcome.status = "error"
     try:
-        while chunk:
-            chunk = answer.pass_on(chunk)
-            if chunk:
-                outcome.size += len(chunk)
-                reply.write(chunk)
+        while True:
             chunk = b""
             response.pause()
             await reply.drain()
             chunk = await response.next_chunk()
+            if not chunk:
+                break
+            chunk = answer.pass_on(chunk)
+            if chunk:
+                outcome.size += len(chunk)
+                reply.write(chunk)
         rest = answer.end(answer.tail)
         if rest:
             outcome.size += len(rest)

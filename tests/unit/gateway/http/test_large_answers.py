@@ -48,6 +48,25 @@ async def test_a_part_of_a_stream_of_any_size_is_one_chunk(size: int) -> None:
     assert wire.metrics.listener_bytes_sent == len(wire.said)
 
 
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_head_of_a_stream_and_its_first_part_are_one_write(size: int) -> None:
+    part = b"x" * size
+    writes: list[bytes] = []
+
+    async def answer(_request: HttpRequest, connection: HttpConnection) -> None:
+        buffer = connection.response._buffer
+        assert buffer.transport is not None
+        buffer.transport.write = writes.append  # type: ignore[method-assign, assignment]
+        buffer.transport.writelines = lambda parts: writes.append(b"".join(parts))  # type: ignore[method-assign, assignment]
+        connection.response.begin(200, HEADERS, part)
+        buffer.flush()
+
+    await Wire(answer).say(EMPTY)
+    head, _, chunk = writes[0].partition(b"\r\n\r\n")
+    assert b"transfer-encoding: chunked" in head
+    assert chunk == chunks(part)
+
+
 async def test_no_comment_stands_in_the_middle_of_an_event() -> None:
     async def answer(_request: HttpRequest, connection: HttpConnection) -> None:
         reply = connection.response
