@@ -25,6 +25,8 @@ Edit = tuple[int, int, bytes]
 
 _NAME: Final = b'"traceparent"'
 _META_NAME: Final = b'"_meta":{'
+_CLOSING_BRACE: Final = 0x7D
+_WHITE_SPACE: Final = b" \t\r\n"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -63,6 +65,10 @@ def with_trace_meta(body: bytes, members: Mapping[str, str], absent: Mapping[str
 
     A message whose ``params`` or ``_meta`` is no object stays as it is.
     """
+    at = _place_for_new(body)
+    if at:
+        new = _joined(members if not absent else {**absent, **members})
+        return b"%b%b%b%b" % (body[:at], new, b"" if body[at] == _CLOSING_BRACE else b",", body[at:])
     for start, end, value in _edits(body, members, absent):
         body = b"".join((body[:start], value, body[end:]))
     return body
@@ -83,6 +89,18 @@ def large_with_trace_meta(
     for start, end, value in edits:
         replace_in(made, made.outline, start, end, value)
     return made
+
+
+def _place_for_new(text: bytes) -> int:
+    """Where new members go in a message whose only `_meta` is that of ``params``, without white space, and which has
+    none of our members; 0 for any other."""
+    at = text.find(_META_NAME)
+    if at < 0 or b'"trace' in text or b'"baggage"' in text or b"\\u00" in text:
+        return 0
+    at += len(_META_NAME)
+    if text.count(b"_meta") != 1 or _meta_of(text) is None or text[at] in _WHITE_SPACE:
+        return 0
+    return at
 
 
 def _meta_of(text: bytes) -> _Meta | None:

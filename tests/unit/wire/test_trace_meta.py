@@ -57,7 +57,9 @@ def test_what_was_put_there_is_read_again(message: dict[str, Any]) -> None:
     assert read_trace_meta(with_trace_meta(json.dumps(message).encode(), OURS, {})) == tuple(OURS.values())
 
 
-@pytest.mark.parametrize("message", [b'{"params":[1]}', b'{"params":null}', b'{"params":{"_meta":7}}', b"{"])
+@pytest.mark.parametrize(
+    "message", [b'{"params":[1]}', b'{"params":null}', b'{"params":{"_meta":7}}', b"{", b'{"params":{"_meta":{']
+)
 def test_a_message_without_a_place_for_it_stays_unchanged(message: bytes) -> None:
     assert with_trace_meta(message, OURS, BAGGAGE) == message
 

@@ -35,7 +35,6 @@ class Span:
         kind: Kind,
         trace_id: str,
         attributes: dict[str, Value],
-        *,
         parent_id: str = "",
         remote: bool = False,
         state: str = "",

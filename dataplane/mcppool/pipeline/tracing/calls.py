@@ -67,15 +67,14 @@ class TracedCalls:
 
     async def _traced(self, call: Call, reply: Reply, outcome: Outcome, context: Incoming) -> Outcome:
         parent = context.parent
-        span = Span(
-            span_name(call), "server",
-            new_trace_id() if parent is None else parent.trace_id,
-            server_attributes(call, self._metrics.name),
-            parent_id="" if parent is None else parent.span_id,
-            remote=parent is not None,
-            state="" if parent is None else parent.state,
-            link=context.link,
-        )  # fmt: skip
+        name, attributes = span_name(call), server_attributes(call, self._metrics.name)
+        # By position: arguments by name cost a class a microsecond.
+        if parent is None:
+            span = Span(name, "server", new_trace_id(), attributes)
+        else:
+            span = Span(
+                name, "server", parent.trace_id, attributes, parent.span_id, True, parent.state, context.link
+            )  # fmt: skip
         span.start -= round((monotonic() - call.received) * 1e9)
         if call.request.method == LISTEN:
             reply = _Opening(reply, lambda: self._end(span, call, outcome))

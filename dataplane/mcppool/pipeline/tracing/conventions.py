@@ -6,6 +6,7 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/mcp/
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Final
 
 from mcppool.observe.tracing.span import MAX_TEXT, Value
@@ -46,7 +47,7 @@ def version_of(call: Call) -> str:
     return session.claims.version if session is not None else call.request.protocol_version or ""
 
 
-def attributes_of(call: Call, pool: str) -> dict[str, Value]:
+def _attributes_of(call: Call, pool: str) -> dict[str, Value]:
     """The attributes that both sides of a call have."""
     request = call.request
     method = request.method or ""
@@ -67,7 +68,7 @@ def attributes_of(call: Call, pool: str) -> dict[str, Value]:
 
 def server_attributes(call: Call, pool: str) -> dict[str, Value]:
     """The attributes of a client's call."""
-    found = attributes_of(call, pool)
+    found = _attributes_of(call, pool)
     if call.request.id is not None:
         found["jsonrpc.request.id"] = shown_id(call.request.id)
     if call.session is not None:
@@ -80,20 +81,24 @@ def server_attributes(call: Call, pool: str) -> dict[str, Value]:
     return found
 
 
-def client_attributes(call: Call, pool: str, endpoint: Endpoint, id: bytes | None) -> dict[str, Value]:
-    """The attributes of an attempt; `id` is the id of its request."""
-    found = attributes_of(call, pool)
-    if id is not None:
+def client_attributes(
+    call: Call, server: Mapping[str, Value], endpoint: Endpoint, id: bytes | None
+) -> dict[str, Value]:
+    """The attributes of an attempt of a call whose own attributes are `server`; `id` is the id of its request."""
+    found = dict(server)
+    found.pop("client.address", None)
+    if id is not None and id != call.request.id:
         found["jsonrpc.request.id"] = shown_id(id)
-    if call.session is not None and call.session.upstream_id:
-        found["mcp.session.id"] = session_digest(call.session.upstream_id)
+    session = call.session
+    if session is not None:
+        found.pop("mcp.session.id", None)
+        if session.upstream_id:
+            found["mcp.session.id"] = session_digest(session.upstream_id)
     target = endpoint.target
     if target.path is not None:
         found["network.transport"] = "pipe"
+        del found["network.protocol.name"], found["network.protocol.version"]
     else:
-        found["network.transport"] = "tcp"
-        found["network.protocol.name"] = "http"
-        found["network.protocol.version"] = "1.1"
         found["server.address"] = target.host
         found["server.port"] = target.port
     found["mcppool.endpoint"] = endpoint.key[:MAX_TEXT]

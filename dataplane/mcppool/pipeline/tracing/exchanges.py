@@ -16,7 +16,6 @@ from mcppool.pipeline.tracing.conventions import (
     client_attributes,
     client_error,
     failed_error,
-    span_name,
 )
 from mcppool.upstream.failures import AttemptFailed
 
@@ -39,11 +38,8 @@ class TracedExchange:
     async def _traced(self, attempt: Attempt, server: Span) -> None:
         call, outcome = attempt.call, attempt.outcome
         id = call.request.id if attempt.reissue is None else attempt.reissue.id
-        span = Span(
-            span_name(call), "client", server.trace_id,
-            client_attributes(call, self._metrics.name, attempt.endpoint, id),
-            parent_id=server.span_id, state=server.state,
-        )  # fmt: skip
+        attributes = client_attributes(call, server.attributes, attempt.endpoint, id)
+        span = Span(server.name, "client", server.trace_id, attributes, server.span_id, False, server.state)
         span.attributes["mcppool.attempt"] = outcome.attempts
         plan = await put_context(attempt, span)
         try:
