@@ -58,8 +58,11 @@ class HeadModel:
             return
         for at, name in enumerate(names, 1):
             place = at + (at >= self._length_at)
-            prefix = self._lines[place][: len(name) + 2]
-            if names.count(name) == 1 and not self._is_fixed(name) and prefix.lower() == name + b": ":
+            line = self._lines[place]
+            prefix = line[: len(name) + 2]
+            if names.count(name) > 1 or self._is_fixed(name) or prefix.lower() != name + b": ":
+                continue
+            if is_plain(line[len(prefix) :]):  # a later head may have this very value, next to others that differ
                 self._prefixes[place] = prefix
 
     def _is_fixed(self, name: bytes) -> bool:

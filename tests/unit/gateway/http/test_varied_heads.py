@@ -91,6 +91,9 @@ class Client:
 @example(
     headers=[("traceparent", "a"), ("x-tenant", "b")], changes=[(0, "b", "{}"), (1, "a b", "{}")], targets=TARGETS * 2
 )
+@example(headers=[("traceparent", " a")], changes=[(0, "a", "{}"), (0, " a", "{}")], targets=TARGETS * 2)
+@example(headers=[("traceparent", "a ")], changes=[(0, "a", "{}"), (0, "a ", "{}")], targets=TARGETS * 2)
+@example(headers=[("traceparent", "")], changes=[(0, "a", "{}"), (0, "", "{}")], targets=TARGETS * 2)
 def test_a_head_means_the_same_whatever_came_before_it(
     headers: list[Header], changes: list[tuple[int, str, str]], targets: list[str]
 ) -> None:
