@@ -217,6 +217,7 @@ def test_every_reason_for_not_running_a_command_is_needed() -> None:
 @pytest.mark.parametrize("block", SHELL, ids=ids)
 def test_a_command_of_ours_has_arguments_that_it_knows(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
     for command in block.commands:
+        command = re.sub(r"^/\S*/mcppool ", "mcppool ", command)
         if re.match(r"(uvx .*)?mcppool ", command):
             words = shlex.split(command.partition(" # ")[0].partition(" > ")[0].removesuffix(" &"))
             given = words[words.index("mcppool") + 1 :]
