@@ -9,7 +9,7 @@ import pytest
 from mcppool.spec import loads_toml
 from tests.servers.faults import Behaviour, Exchange, FaultServer, delayed, healthy
 from tests.servers.handshakes import Handshakes
-from tests.unit.upstream.test_era import TOML, probed
+from tests.unit.upstream.legacy_servers import TOML, probed
 from tests.waiting import until
 
 SPEC = loads_toml(TOML.replace("300ms", "200ms")).pools[0]
