@@ -33,6 +33,7 @@ COMPILED: Final = (
     "pipeline/attempt.py",
     "pipeline/attempts.py",
     "pipeline/call.py",
+    "pipeline/direct_attempt.py",
     "pipeline/exchange.py",
     "pipeline/feedback.py",
     "pipeline/local_reply/discover.py",

@@ -15,9 +15,11 @@ from mcppool.gateway.allowed_hosts import AllowedHosts, refused_host
 from mcppool.gateway.call_of_request import NOTHING, call_of_request
 from mcppool.gateway.cors import answer_headers, is_preflight, preflight_headers
 from mcppool.gateway.head_notes import HeadNotes, notes_of
+from mcppool.gateway.http.call_worker import Rest
 from mcppool.gateway.http.connection import HttpConnection
 from mcppool.gateway.http.connection_state import OUTLIVES_CLIENT, UNTIL_DRAIN, WITH_CLIENT, CallLifetime
 from mcppool.gateway.http.http_request import HttpRequest
+from mcppool.gateway.http.response_writer import ResponseWriter
 from mcppool.gateway.local_reply import (
     CLIENT_MEMORY,
     CLIENT_STREAMS,
@@ -94,9 +96,52 @@ class Router:
         self.streams.end_unless(lambda s: pools.get(s.pool.name) is not s.pool or s.auth is auth.get(s.pool.name))
         self.streams.recheck(lambda s: pools.get(s.pool.name) is s.pool)
 
-    async def handle(self, request: HttpRequest, connection: HttpConnection) -> None:
-        """Answer one request."""
+    def handle(self, request: HttpRequest, connection: HttpConnection) -> Rest | None:
+        """Begin to answer a request; returns the rest of its call, or None if that is under way without a task."""
         notes = notes_of(request.head)
+        route = self._routes.get(notes.path)
+        if route is None or not notes.welcome or request.held is not None or request.head.method != b"POST":
+            return self._handle(request, notes, connection)
+        response = connection.response
+        response.cors = notes.cors
+        try:
+            call = self._call_at_once(route, request, notes, connection)
+        except RequestRefused as refused:
+            return self._refused(refused, response)
+        if call is None or self._lacks_memory(connection):
+            return self._handle(request, notes, connection)
+        outcome = Outcome()
+        self._prepare(route.pool, call, notes, connection)
+        if connection.lifetime is UNTIL_DRAIN:
+            return guarded(self._stream(route, call, notes, connection, outcome), call, outcome, connection)
+        worker = connection.worker
+        if worker.guard is None:
+            worker.guard = guarded
+        rest = route.pool.begin(call, response, outcome, worker)
+        return None if rest is None else guarded(rest, call, outcome, connection)
+
+    async def _refused(self, refused: RequestRefused, response: ResponseWriter) -> None:
+        if refused.reason is not None:
+            self.metrics.refuse(refused.reason)
+        response.error(refused.status, refused.body, refused.headers)
+
+    def _lacks_memory(self, connection: HttpConnection) -> bool:
+        """Whether memory is full, in all or for the client."""
+        usage = connection.usage.client
+        return self._memory.full or (usage.held > 0 and usage.full)
+
+    def _prepare(self, pool: ServerPool, call: Call, notes: HeadNotes, connection: HttpConnection) -> None:
+        """Tell the connection what its call needs."""
+        call.source = id(connection)
+        if pool.attendance is not None and call.session is not None:
+            connection.attended.enter(pool.attendance, call.session.upstream_id)
+        connection.lifetime = _lifetime_of(call)
+        if (every := pool.spec.timeouts.keep_alive) and notes.accepts_events:
+            answered = call.request.id is not None and call.request.method not in _HEAD_FIRST
+            connection.comment_on_silence(every, call.received, may_open=answered)
+
+    async def _handle(self, request: HttpRequest, notes: HeadNotes, connection: HttpConnection) -> None:
+        """Answer a request of any kind."""
         response = connection.response
         try:
             if not notes.welcome:
@@ -114,34 +159,18 @@ class Router:
                 route, request, notes, connection
             )
         except RequestRefused as refused:
-            if refused.reason is not None:
-                self.metrics.refuse(refused.reason)
-            response.error(refused.status, refused.body, refused.headers)
+            await self._refused(refused, response)
             return
-        pool = route.pool
-        usage = connection.usage.client
-        if (
-            self._memory.full or (usage.held and usage.full) or (request.held is not None and request.held.lost)
-        ) and _is_new_work(call):
+        if (self._lacks_memory(connection) or (request.held is not None and request.held.lost)) and _is_new_work(call):
             self._refuse(call, connection, Reason.OVERLOADED, _full_memory(connection))
             return
-        call.source = id(connection)
-        if pool.attendance is not None and call.session is not None:
-            connection.attended.enter(pool.attendance, call.session.upstream_id)
-        connection.lifetime = _lifetime_of(call)
-        if (every := pool.spec.timeouts.keep_alive) and notes.accepts_events:
-            answered = call.request.id is not None and call.request.method not in _HEAD_FIRST
-            connection.comment_on_silence(every, request.received, may_open=answered)
         outcome = Outcome()
-        try:
-            if connection.lifetime is UNTIL_DRAIN:
-                await self._stream(route, call, notes, connection, outcome)
-            else:
-                await pool.serve(call, response, outcome)
-        except asyncio.CancelledError:
-            if not connection.ending:
-                raise
-            end_at_shutdown(call, response, outcome)
+        self._prepare(route.pool, call, notes, connection)
+        if connection.lifetime is UNTIL_DRAIN:
+            rest: Rest = self._stream(route, call, notes, connection, outcome)
+        else:
+            rest = route.pool.serve(call, response, outcome)
+        await guarded(rest, call, outcome, connection)
 
     async def _stream(
         self, route: Route, call: Call, notes: HeadNotes, connection: HttpConnection, outcome: Outcome
@@ -236,6 +265,16 @@ class Router:
             raise RequestRefused("protocol", 400, HEADER_MISMATCH, twice)
         notes.cors = answer_headers(notes.headers)
         notes.welcome = True
+
+
+async def guarded(rest: Rest, call: Call, outcome: Outcome, connection: HttpConnection) -> None:
+    """The rest of a call; at a shutdown it gets a final reply."""
+    try:
+        await rest
+    except asyncio.CancelledError:
+        if not connection.ending:
+            raise
+        end_at_shutdown(call, connection.response, outcome)
 
 
 def _count(pool: ServerPool, principal: Principal, request: HttpRequest, connection: HttpConnection) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.tracing.span import current
@@ -13,6 +13,7 @@ from mcppool.pipeline.admission.limits import Admission
 from mcppool.pipeline.admission.notifications import NotificationAdmission
 from mcppool.pipeline.attempt import Attempt, ResponseContext
 from mcppool.pipeline.call import Call, Reply
+from mcppool.pipeline.direct_attempt import NO_HOME, DirectAttempt, Downstream, Steps
 from mcppool.pipeline.exchange import Exchange
 from mcppool.pipeline.feedback import Feedback
 from mcppool.pipeline.hedging import Hedging
@@ -22,7 +23,7 @@ from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.peers import Limiter
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.probers import Probers
-from mcppool.pipeline.request_id import reissue
+from mcppool.pipeline.request_id import reissue, reissue_small
 from mcppool.pipeline.retries import Retries, RetryResources
 from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.routing.waiting_room import WaitingRoom
@@ -43,6 +44,7 @@ from mcppool.upstream.failures import (
     TimedOut,
     TokenRefused,
 )
+from mcppool.upstream.http.response import Response
 from mcppool.upstream.timeouts import within
 
 if TYPE_CHECKING:
@@ -52,8 +54,17 @@ if TYPE_CHECKING:
 OVERLOADED = (ServerRefused, TimedOut)
 """Signs that an endpoint has too many calls."""
 
+NONE_TRIED: tuple[Endpoint, ...] = ()
+
 MAX_REJECTIONS = 3
 """Maximum number of session failovers of one call: more mean a server without sessions, not a restart."""
+
+
+class Begun(NamedTuple):
+    """An attempt that was begun by `Attempts.begin`, and the future of its answer."""
+
+    attempt: DirectAttempt
+    answer: asyncio.Future[Response]
 
 
 @dataclass(slots=True)
@@ -77,28 +88,62 @@ class Attempts:
     durations: CallDurations | None = None
     traced: TracedExchange | None = None
 
-    async def run(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> None:
-        """Make attempts until there is an answer, or no more attempt is allowed."""
+    def begin(
+        self, call: Call, plan: Plan, reply: Reply, outcome: Outcome, steps: Steps, downstream: Downstream
+    ) -> DirectAttempt | None:
+        """Begin the first attempt of a call that may run without a task; `steps.answered` or `steps.go_on` follows.
+        None if it needs more than an endpoint and an idle connection: then nothing has happened."""
+        now, request, session = call.received, call.request, call.session
+        endpoint = self.picker.plain(plan, now) if session is None else self.failover.settled_home(session, NONE_TRIED)
+        if endpoint is None or endpoint.breakers or endpoint.head.missing is not None:
+            return None
+        connection = endpoint.connections.try_lease(now, unsafe=plan.unsafe)
+        if connection is None:
+            return None
+        self.retry.budget.start(now, call.principal.key)
+        again = None
+        if request.id == connection.carried and session is None:
+            again = reissue_small(request, plan.body, 1)
+        outcome.attempts = 1
+        outcome.endpoint = endpoint
+        attempt = DirectAttempt(
+            self.context, call, plan, endpoint, reply, outcome, again, now, connection, steps, downstream
+        )
+        outcome.attempt = attempt
+        attempt.movable = not plan.unsafe
+        if session is not None:
+            attempt.home = session.home
+        downstream.under_way(attempt)
+        self.exchange.begin(attempt, attempt, connection)
+        return attempt
+
+    def answered(self, attempt: DirectAttempt) -> None:
+        """An attempt that was begun by `begin` has its answer."""
+        self.exchange.over(attempt)
+        self._answered(attempt, None)
+        attempt.outcome.attempt = None
+        self.picker.attempt_over(attempt.endpoint, attempt.plan)
+
+    async def run(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome, begun: Begun | None = None) -> None:
+        """Make attempts until there is an answer, or no more attempt is allowed. `begun` is the first one, if it was
+        begun by `begin`."""
         retries: Retries | None = None
         failure: AttemptFailed | None = None
-        self.retry.budget.start(call.received, call.principal.key)
+        if begun is None:
+            self.retry.budget.start(call.received, call.principal.key)
         while True:
             try:
-                if call.session is None:
-                    endpoint = self._choose(plan, retries)
-                else:
-                    endpoint = self._settled(call.session, plan, retries) or await self._home(call, plan, retries)
-                if call.request.method == "initialize":
-                    await self._witness(endpoint, plan.deadline)
+                endpoint = begun.attempt.endpoint if begun else await self._next(call, plan, retries)
             except AttemptFailed as nobody:
                 why = await self.waiting_room.hold(call, plan, nobody)
                 if why is None:
                     continue
                 answer_fault(call, reply, failure or why, outcome)
                 return
-            home = call.session.home if call.session is not None else ("", "")
+            home = begun.attempt.home if begun else call.session.home if call.session is not None else NO_HOME
+            first, begun = begun, None
             try:
-                await self._try(call, plan, endpoint, reply, outcome, retries, failure)
+                await self._try(call, plan, endpoint, reply, outcome, retries, failure, first)
                 return
             except TokenRefused as refused:
                 if isinstance(failure, TokenRefused) or not await _settled(endpoint, plan.deadline):
@@ -121,6 +166,16 @@ class Attempts:
                 await asyncio.sleep(wait)
 
     # --- select --------------------------------------------------------------------------------------------------
+
+    async def _next(self, call: Call, plan: Plan, retries: Retries | None) -> Endpoint:
+        """The endpoint of the next attempt. Raises AttemptFailed if there is none."""
+        if call.session is None:
+            endpoint = self._choose(plan, retries)
+        else:
+            endpoint = self._settled(call.session, plan, retries) or await self._home(call, plan, retries)
+        if call.request.method == "initialize":
+            await self._witness(endpoint, plan.deadline)
+        return endpoint
 
     def _choose(self, plan: Plan, retries: Retries | None) -> Endpoint:
         """The endpoint of the next attempt of a call without a session. Raises AttemptFailed if there is none."""
@@ -164,14 +219,20 @@ class Attempts:
         outcome: Outcome,
         retries: Retries | None,
         former: AttemptFailed | None,
+        begun: Begun | None,
     ) -> None:
-        """One attempt, and the lessons from it. `former` is the failure of the attempt before.
+        """One attempt, and the lessons from it. `former` is the failure of the attempt before; `begun` is the attempt
+        if it was begun by `begin`.
 
         Raises AttemptFailed while nothing has gone to the client.
         """
-        started = monotonic()
+        started = monotonic() if begun is None else begun.attempt.started
         place: Limiter | None = None
         try:
+            if begun is not None:
+                await self.exchange.run(begun.attempt, begun.answer)
+                self._answered(begun.attempt, retries)
+                return
             if call.request.id is None:
                 place = await self.notifications.at(endpoint, call, plan)
             elif self.admission is not None:

@@ -16,9 +16,10 @@ from mcppool.pipeline.response.single_event import relay_single_event
 from mcppool.pipeline.response.whole_answer import relay_whole
 from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.pipeline.settings import Settings
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, NoCredentials
 from mcppool.upstream.http.connection import Connection
-from mcppool.upstream.http.response import NEVER, Response
+from mcppool.upstream.http.response import NEVER, AnswerTaker, Response
 from mcppool.upstream.timeouts import within
 from mcppool.wire.bulk import BULK
 from mcppool.wire.media_types import EVENT_STREAM
@@ -32,46 +33,37 @@ class Exchange:
     metrics: PoolMetrics
     attendance: Attendance | None
 
-    async def run(self, attempt: Attempt) -> None:
-        """One attempt on one endpoint. Raises AttemptFailed while nothing has gone to the client."""
+    async def run(self, attempt: Attempt, answer: asyncio.Future[Response] | None = None) -> None:
+        """One attempt on one endpoint; with `answer`, the rest of one that was begun by `begin`.
+
+        Raises AttemptFailed while nothing has gone to the client.
+        """
         call, plan, endpoint = attempt.call, attempt.plan, attempt.endpoint
-        timeouts = self.settings.spec.timeouts
-        now = monotonic()
         connection: Connection | None = None
         response: Response | None = None
-        metrics = self.metrics
-        metrics.in_flight += 1
-        if metrics.in_flight > metrics.peak_in_flight:
-            metrics.peak_in_flight = metrics.in_flight
-        endpoint.active += 1
-        endpoint.stats.requests += 1
         try:
-            connection = endpoint.connections.try_lease(now, unsafe=plan.unsafe)
-            if connection is None:
-                connection = await _lease(attempt, now)
+            if answer is not None:
+                connection = attempt.connection
+            else:
+                self._count(endpoint)
                 now = monotonic()
-            if endpoint.head.missing is not None and endpoint.head.lacks(call.on_behalf) is not None:
-                await _obtain_credentials(attempt)
-                now = monotonic()
-            if call.request.id == connection.carried and call.request.id and not (attempt.reissue or call.session):
-                attempt.reissue = reissue_small(call.request, plan.body, attempt.outcome.attempts) or await reissue(
-                    call.request, plan.body, attempt.outcome.attempts
-                )
-            if attempt.outcome.cancelled:  # before it was sent
-                end_cancelled(attempt.reply, attempt.outcome)
-                return
-            connection.carried = call.request.id
-            connection.tool = plan.tool
-            attempt.connection = connection
-            line = b"" if self.attendance is None else _client_line(call)
-            attempt.line = line if call.session is None else call.session.line
-            first_byte = NEVER if timeouts.first_byte is None else now + timeouts.first_byte
-            data, body = _rendered(attempt)
-            response = await connection.request(
-                data, now, first_byte, timeouts.stream_idle, plan.deadline, plan.end,
-                movable=attempt.movable, bound=call.session is not None,
-                clock=call.session.streams if call.session is not None else None, body=body,
-            )  # fmt: skip
+                connection = endpoint.connections.try_lease(now, unsafe=plan.unsafe)
+                if connection is None:
+                    connection = await _lease(attempt, now)
+                    now = monotonic()
+                if endpoint.head.missing is not None and endpoint.head.lacks(call.on_behalf) is not None:
+                    await _obtain_credentials(attempt)
+                    now = monotonic()
+                if call.request.id == connection.carried and call.request.id and not (attempt.reissue or call.session):
+                    attempts = attempt.outcome.attempts
+                    attempt.reissue = reissue_small(call.request, plan.body, attempts) or await reissue(
+                        call.request, plan.body, attempts
+                    )
+                if attempt.outcome.cancelled:  # before it was sent
+                    end_cancelled(attempt.reply, attempt.outcome)
+                    return
+                answer = self._request(attempt, connection, now)
+            response = await answer
             if not response.whole or not relay_at_once(attempt, response):
                 await relay_stream(attempt, response)
         except AttemptFailed:
@@ -83,11 +75,60 @@ class Exchange:
                 attempt.outcome.learn("unknown" if response is None else "yes")
             raise
         finally:
-            endpoint.active -= 1
-            metrics.in_flight -= 1
-            attempt.connection = None
-            if connection is not None:
-                connection.release()
+            self._over(attempt, connection)
+
+    def begin(self, attempt: Attempt, taker: AnswerTaker, connection: Connection) -> None:
+        """Send the request of an attempt over its connection, at the time when it was started; `taker` gets the answer
+        in a callback. After an answer it calls `over`, after anything else it lets `run` do the rest."""
+        call, plan, now = attempt.call, attempt.plan, attempt.started
+        self._count(attempt.endpoint)
+        session = call.session
+        connection.carried = call.request.id
+        connection.tool = plan.tool
+        if session is not None:
+            attempt.line = session.line
+        timeouts = self.settings.spec.timeouts
+        first_byte = NEVER if timeouts.first_byte is None else now + timeouts.first_byte
+        data, body = _rendered(attempt)
+        connection.send(
+            taker, data, body, now, first_byte, timeouts.stream_idle, plan.deadline, plan.end, attempt.movable,
+            session is not None, None if session is None else session.streams,
+        )  # fmt: skip
+
+    def _request(self, attempt: Attempt, connection: Connection, now: float) -> asyncio.Future[Response]:
+        """Send the request of an attempt over its connection."""
+        call, plan, session = attempt.call, attempt.plan, attempt.call.session
+        connection.carried = call.request.id
+        connection.tool = plan.tool
+        attempt.connection = connection
+        line = b"" if self.attendance is None else _client_line(call)
+        attempt.line = line if session is None else session.line
+        timeouts = self.settings.spec.timeouts
+        first_byte = NEVER if timeouts.first_byte is None else now + timeouts.first_byte
+        data, body = _rendered(attempt)
+        return connection.request(
+            data, now, first_byte, timeouts.stream_idle, plan.deadline, plan.end, movable=attempt.movable,
+            bound=session is not None, clock=None if session is None else session.streams, body=body,
+        )  # fmt: skip
+
+    def over(self, attempt: Attempt) -> None:
+        """An attempt that was begun by `begin` has its answer."""
+        self._over(attempt, attempt.connection)
+
+    def _over(self, attempt: Attempt, connection: Connection | None) -> None:
+        attempt.endpoint.active -= 1
+        self.metrics.in_flight -= 1
+        attempt.connection = None
+        if connection is not None:
+            connection.release()
+
+    def _count(self, endpoint: Endpoint) -> None:
+        metrics = self.metrics
+        metrics.in_flight += 1
+        if metrics.in_flight > metrics.peak_in_flight:
+            metrics.peak_in_flight = metrics.in_flight
+        endpoint.active += 1
+        endpoint.stats.requests += 1
 
 
 def _client_line(call: Call) -> bytes:

@@ -1,23 +1,27 @@
 """The path of a call, top to bottom: access rules, plan, local reply, cache, admission, attempts, access log.
 
 `Pipeline.serve` is one coroutine. Each step releases in `finally` what it has acquired, so that the call can be
-cancelled at any await: a modern client that disconnects cancels its call.
+cancelled at any await: a modern client that disconnects cancels its call. `Pipeline.begin` does without the coroutine
+as long as it can (decision 0026).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
+from typing import Final
 
 from mcppool.pipeline.access.control import AccessControl
 from mcppool.pipeline.access_log import AccessLog
 from mcppool.pipeline.admission.limits import leave
 from mcppool.pipeline.admission.notifications import NotificationAdmission
-from mcppool.pipeline.attempts import Attempts
+from mcppool.pipeline.attempts import Attempts, Begun
 from mcppool.pipeline.caching.step import Caching
 from mcppool.pipeline.call import Call, Reply
+from mcppool.pipeline.direct_attempt import DirectAttempt, Downstream, Rest
 from mcppool.pipeline.local_reply.discover import LocalReplies
 from mcppool.pipeline.local_reply.faults import answer_fault, answer_refusal
 from mcppool.pipeline.on_behalf import OnBehalf
@@ -35,9 +39,14 @@ from mcppool.pipeline.subscriptions.hub import SubscriptionHub
 from mcppool.pipeline.workload import WorkloadSample
 from mcppool.policy.access_rules import AccessRules
 from mcppool.upstream.failures import AttemptFailed, AuditFull, NoCredentials, SessionGone, UpstreamAuth
+from mcppool.upstream.http.response import Response
 from mcppool.upstream.timeouts import within
+from mcppool.wire.bulk import BULK
 from mcppool.wire.era import Era
 from mcppool.wire.errors import INVALID_PARAMS
+
+_NEVER_DIRECT: Final = frozenset({"initialize", "subscriptions/listen"})
+"""Methods whose calls have steps of their own."""
 
 
 @dataclass(slots=True)
@@ -69,11 +78,61 @@ class Pipeline:
             return outcome
         conceal = self.access.conceal(rules, call) if rules is not None else None
         plan = make_plan(call, self.settings, self.pins, conceal)
-        session = call.session
+        if call.session is not None:
+            self._begin(call, call.session, outcome)
+        return await self._planned(call, plan, reply, outcome, None)
+
+    def begin(self, call: Call, reply: Reply, outcome: Outcome, downstream: Downstream, /) -> Rest | None:
+        """Begin a call. Returns None if it is under way without a task, as most are: then `downstream` hears of its
+        end, or gets the rest of it. Otherwise nothing was sent, and the returned coroutine does what `serve` does."""
+        if self.settings.access is not None or self.access_log.audit is not None or self.on_behalf is not None:
+            return self.serve(call, reply, outcome)
+        plan, session = make_plan(call, self.settings, self.pins), call.session
         if session is not None:
             self._begin(call, session, outcome)
+        if (
+            self._is_direct(call, plan, session)
+            and self.attempts.begin(call, plan, reply, outcome, self, downstream) is not None
+        ):
+            if self.workload.left and plan.tool is not None:
+                self.workload.begin(call, plan, outcome)
+            return None
+        return self._planned(call, plan, reply, outcome, None)
+
+    def _is_direct(self, call: Call, plan: Plan, session: Session | None) -> bool:
+        """Whether the call has no step but its attempts."""
+        request = call.request
+        return (
+            request.id is not None
+            and plan.refusal is None
+            and plan.kept is None
+            and plan.hedge_after is None
+            and self.attempts.admission is None
+            and len(plan.body) <= BULK
+            and (session is None or not session.unseen)
+            and request.method not in _NEVER_DIRECT
+            and not self.local_replies.is_local(call)
+        )
+
+    def answered(self, attempt: DirectAttempt) -> None:
+        """A call that was begun by `begin` has its answer."""
+        call, outcome = attempt.call, attempt.outcome
+        self.attempts.answered(attempt)
+        if call.session is not None:
+            self._end(call, call.session, outcome)
+        self.access_log.finished(call, attempt.plan, outcome)
+
+    def go_on(self, attempt: DirectAttempt, answer: asyncio.Future[Response]) -> Rest:
+        """The rest of a call that was begun by `begin`; `answer` is that of its first attempt."""
+        return self._planned(attempt.call, attempt.plan, attempt.reply, attempt.outcome, Begun(attempt, answer))
+
+    async def _planned(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome, begun: Begun | None) -> Outcome:
+        """The steps behind the plan."""
+        session = call.session
         try:
-            if self.on_behalf is not None:
+            if begun is not None:
+                await self.attempts.run(call, plan, reply, outcome, begun)
+            elif self.on_behalf is not None:
                 await self._steps_on_behalf(self.on_behalf, call, plan, reply, outcome)
             elif (
                 session is None

@@ -57,12 +57,22 @@ def pool_of(name: str, forward: tuple[str, ...]) -> Any:
     async def serve(call: Call, reply: Reply, outcome: Outcome) -> None:
         await AT_WORK[-1].serve(name, call, reply, outcome)
 
+    def begin(call: Call, reply: Reply, outcome: Outcome, _caller: object) -> Any:
+        return serve(call, reply, outcome)
+
     spec = SimpleNamespace(timeouts=SimpleNamespace(keep_alive=15.0))
     settings = SimpleNamespace(forwarded=frozenset(forward))
     log = AccessLog(name, PoolMetrics(name), CallRecord(), LimitedLog(get_logger("call"), name), RecentEvents())
     access = SimpleNamespace(challenge=None, still_allows=lambda call, principal: True)
     return SimpleNamespace(
-        name=name, spec=spec, settings=settings, attendance=None, serve=serve, access=access, access_log=log
+        name=name,
+        spec=spec,
+        settings=settings,
+        attendance=None,
+        serve=serve,
+        begin=begin,
+        access=access,
+        access_log=log,
     )
 
 

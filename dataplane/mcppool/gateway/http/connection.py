@@ -7,12 +7,12 @@ responses, nothing more is read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from time import monotonic
 from typing import Final, cast
 
 from mcppool.gateway.http.attended_sessions import AttendedSessions
-from mcppool.gateway.http.call_worker import CallWorker
+from mcppool.gateway.http.call_worker import CallWorker, Rest
 from mcppool.gateway.http.client_certificate import ClientCertificate
 from mcppool.gateway.http.connection_state import (
     AWAITING_TURN,
@@ -49,19 +49,20 @@ CROWDED_IDLE: Final = 5.0
 _CALLING: Final = (SERVING, ENDING)
 _OVER: Final = (LINGERING, CLOSING, CLOSED)
 
-Handler = Callable[[HttpRequest, "HttpConnection"], Awaitable[None]]
+Handler = Callable[[HttpRequest, "HttpConnection"], Rest | None]
+"""Begins the call of a request. It returns the rest of the call, or None if that is under way without a task."""
 
 
 class HttpConnection(asyncio.Protocol):
     """Reads requests, lets the handler serve each, and lets it write to `response`.
 
     The handler of a call may set `lifetime`. `deadline` is the monotonic time at which `expire` is due. `usage` is
-    the account that its use is counted on.
+    the account that its use is counted on. `worker` runs its calls.
     """
 
     __slots__ = (
         "_buffer", "_certificate", "_connections", "_mark", "_reader", "_reading", "_received", "_shared", "_transport",
-        "_worker", "attended", "deadline", "lifetime", "response", "state", "usage",
+        "attended", "deadline", "lifetime", "response", "state", "usage", "worker",
     )  # fmt: skip
 
     def __init__(self, shared: ListenerContext, handler: Handler, connections: set[HttpConnection]) -> None:
@@ -75,7 +76,7 @@ class HttpConnection(asyncio.Protocol):
         self._received = 0  # bytes
         self._mark = 0  # `_received` when the body began, or when enough of it had come
         self.response = ResponseWriter(shared, self._reader, self._buffer)
-        self._worker = CallWorker(shared.loop, handler, self)
+        self.worker = CallWorker(shared.loop, handler, self)
         self.usage = ConnectionUsage(shared.clients, self._reader, self._buffer)
         self.attended = AttendedSessions()
         self.lifetime = WITH_CLIENT
@@ -176,12 +177,14 @@ class HttpConnection(asyncio.Protocol):
         self._buffer.resume()
         self.attended.leave()
         self.usage.depart()
-        task = self._worker.task
+        worker = self.worker
+        task = worker.take_task()
         if task is not None:
             shared.detached.add(task)
             task.add_done_callback(shared.detached.discard)
-            if not (calling and self.lifetime is OUTLIVES_CLIENT) or self.response.left_to_resume:
-                task.cancel()
+            goes_on = calling and worker.calling and self.lifetime is OUTLIVES_CLIENT
+            if not goes_on or self.response.left_to_resume:
+                worker.cancel()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
@@ -293,10 +296,9 @@ class HttpConnection(asyncio.Protocol):
 
     def cut(self) -> None:
         """End the call now, with the handler's final reply."""
-        task = self._worker.task
-        if self.state is SERVING and task is not None:
+        if self.state is SERVING and self.worker.calling:
             self._enter(ENDING)
-            task.cancel()
+            self.worker.cancel()
         elif self.state is not ENDING:
             self._close()
 
@@ -353,7 +355,7 @@ class HttpConnection(asyncio.Protocol):
         self.lifetime = WITH_CLIENT
         self.state = SERVING
         self.deadline = NEVER
-        self._worker.serve(request)
+        self.worker.serve(request)
 
     def _close(self) -> None:
         """Close once the client has taken everything; a client that takes nothing is not waited for."""

@@ -20,17 +20,19 @@ from mcppool.upstream.http.tls import UpstreamTls
 from mcppool.wire.sealing import KeyRing
 
 if TYPE_CHECKING:
-    from mcppool.pipeline.tracing.calls import Serve
+    from mcppool.pipeline.tracing.calls import Begin, Serve
     from mcppool.pipeline.tracing.pool_tracing import PoolTracing
 
 
 class ServerPool(PoolParts):
-    """All replicas of one MCP server. `serve` answers one call. The arguments are those of `PoolParts`."""
+    """All replicas of one MCP server. `serve` answers one call; `begin` begins one without a task, if it
+    can. The arguments are those of `PoolParts`."""
 
     def _assembled(self) -> None:
         self._sweeper: asyncio.Task[None] | None = None
         self.tracing: PoolTracing | None = None
         self.serve: Serve = self.pipeline.serve
+        self.begin: Begin = self.pipeline.begin
         self._keep_tracing()
         for endpoint in self._configured(self.spec):
             self.membership.add(endpoint)
@@ -150,11 +152,12 @@ class ServerPool(PoolParts):
         if spec.enabled:
             from mcppool.pipeline.tracing.pool_tracing import PoolTracing  # other pools do without
 
-            self.tracing = PoolTracing(spec, self.metrics, self.pipeline.serve, self.exchange)
+            self.tracing = PoolTracing(spec, self.metrics, self.pipeline.begin, self.pipeline.serve, self.exchange)
         elif former is None:
             return
         traced = self.tracing
         self.serve = self.pipeline.serve if traced is None else traced.calls.serve
+        self.begin = self.pipeline.begin if traced is None else traced.calls.begin
         self.attempts.traced = None if traced is None else traced.exchange
         self.hedging.exchange = self.exchange if traced is None else traced.exchange
         self.attempts.durations = self.access_log.durations = None if traced is None else traced.call_durations

@@ -110,6 +110,16 @@ class Picker:
         picked = self._strategy.pick(candidates, now, plan.key)
         return self._breakers.admit(plan, picked, candidates, now, self.pick) if picked.breakers else picked
 
+    def plain(self, plan: Plan, now: float) -> Endpoint | None:
+        """The endpoint of the first attempt of a call without a session, if the strategy alone decides; otherwise None,
+        and nothing has happened."""
+        candidates = self.candidates
+        if not candidates or plan.pin is not None or self._probation or self._rests.used:
+            return None
+        if self._settings.spec.limits.endpoint is not None:
+            return None
+        return self._strategy.pick(candidates, now, plan.key)
+
     def admit(self, plan: Plan, endpoint: Endpoint, now: float) -> Endpoint:
         """A given endpoint, if the breakers admit the call. Raises CircuitOpen."""
         return self._breakers.admit(plan, endpoint, (endpoint,), now, self.pick) if endpoint.breakers else endpoint

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.tracing.span import MAX_TEXT, Span, current
 from mcppool.pipeline.call import Call, Reply
+from mcppool.pipeline.direct_attempt import Downstream, Rest
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.tracing.context import NOTHING, Incoming, incoming, is_unsampled, is_unsampled_in
 from mcppool.pipeline.tracing.conventions import LISTEN, server_attributes, server_error, span_name
@@ -30,10 +31,19 @@ class Serve(Protocol):
         ...
 
 
+class Begin(Protocol):
+    """The type of `Pipeline.begin`."""
+
+    def __call__(self, call: Call, reply: Reply, outcome: Outcome, downstream: Downstream, /) -> Rest | None:
+        """Begin a call."""
+        ...
+
+
 class TracedCalls:
     """Traces the calls of one pool. Messages without a method, and `GET` and `DELETE`, are no operations."""
 
-    def __init__(self, serve: Serve, sampler: Sampler, metrics: PoolMetrics, send: Send) -> None:
+    def __init__(self, begin: Begin, serve: Serve, sampler: Sampler, metrics: PoolMetrics, send: Send) -> None:
+        self._begin = begin
         self._serve = serve
         self._sampler = sampler
         self._ratio = sampler.ratio
@@ -43,21 +53,33 @@ class TracedCalls:
 
     def serve(self, call: Call, reply: Reply, outcome: Outcome | None = None, /) -> Coroutine[Any, Any, Outcome]:
         """See `Pipeline.serve`. A call that is not sampled runs as without tracing, in no coroutine besides."""
+        context = self._sampled(call)
+        if context is None:
+            return self._serve(call, reply, outcome)
+        return self._traced(call, reply, outcome or Outcome(), context)
+
+    def begin(self, call: Call, reply: Reply, outcome: Outcome, downstream: Downstream, /) -> Rest | None:
+        """See `Pipeline.begin`. A call that is sampled is a coroutine."""
+        context = self._sampled(call)
+        if context is None:
+            return self._begin(call, reply, outcome, downstream)
+        return self._traced(call, reply, outcome, context)
+
+    def _sampled(self, call: Call) -> Incoming | None:
+        """The trace context of a call that is sampled, None for any other."""
         context, parent = NOTHING, call.request.traceparent
         if parent is None and call.forward in self._plain:
             if random() >= self._ratio:
-                return self._serve(call, reply, outcome)
+                return None
         elif self._sampler.parent_based and (is_unsampled_in(call.forward) if parent is None else is_unsampled(parent)):
-            return self._serve(call, reply, outcome)
+            return None
         else:
             context = incoming(call)
             if context is NOTHING:
                 self._remember(call.forward)
             if not self._sampler.samples(context.parent):
-                return self._serve(call, reply, outcome)
-        if call.request.method is None:
-            return self._serve(call, reply, outcome)
-        return self._traced(call, reply, outcome or Outcome(), context)
+                return None
+        return None if call.request.method is None else context
 
     def _remember(self, head: bytes) -> None:
         if len(self._plain) >= MAX_HEADS:

@@ -10,7 +10,7 @@ from mcppool.observe.tracing.sender import senders
 from mcppool.observe.tracing.span import Span
 from mcppool.pipeline.exchange import Exchange
 from mcppool.pipeline.sessions.session import Session
-from mcppool.pipeline.tracing.calls import Serve, TracedCalls
+from mcppool.pipeline.tracing.calls import Begin, Serve, TracedCalls
 from mcppool.pipeline.tracing.durations import CallDurations
 from mcppool.pipeline.tracing.exchanges import TracedExchange
 from mcppool.spec.sections.tracing import TracingSpec
@@ -19,14 +19,14 @@ from mcppool.spec.sections.tracing import TracingSpec
 class PoolTracing:
     """Traces calls and attempts of a pool, and counts their durations and those of its sessions."""
 
-    def __init__(self, spec: TracingSpec, metrics: PoolMetrics, serve: Serve, exchange: Exchange) -> None:
+    def __init__(self, spec: TracingSpec, metrics: PoolMetrics, begin: Begin, serve: Serve, exchange: Exchange) -> None:
         self.spec = spec
         self._metrics = metrics
         self._sender, settings = senders.take(spec)
         self.durations = metrics.durations = metrics.durations or PoolDurations(metrics.name)
         self._sender.follow(self.durations)
         self.call_durations = CallDurations(metrics, self.durations)
-        self.calls = TracedCalls(serve, settings.sampler, metrics, self._send)
+        self.calls = TracedCalls(begin, serve, settings.sampler, metrics, self._send)
         self.exchange = TracedExchange(exchange, metrics, self._send)
 
     def close(self, *, wait: bool = True) -> None:

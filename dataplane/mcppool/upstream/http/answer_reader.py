@@ -1,7 +1,7 @@
 """Reads the answers on a connection: bytes in, the parts of one answer at a time out.
 
 An answer with the same head as the one before is recognised without the parser. The parser's callbacks run inside
-`feed`.
+`feed`. The end of an answer is told when the parser has returned: the call may then use the connection again.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class AnswerReader:
     """Reads into `response`, None between two exchanges."""
 
     __slots__ = (
-        "_ahead", "_beginning", "_chunked", "_coding", "_deaf", "_known", "_mark", "_parser", "_received",
+        "_ahead", "_beginning", "_chunked", "_coding", "_deaf", "_kept", "_known", "_mark", "_parser", "_received",
         "_receiver", "_sized", "response",
     )  # fmt: skip
 
@@ -66,6 +66,7 @@ class AnswerReader:
         self._deaf = False  # the parser reads what was read before
         self._sized = False
         self._chunked = False
+        self._kept = False  # the server keeps the connection behind the complete answer
         self._coding = b""  # the content coding of the body; the gateway accepts none
 
     def expect(self, response: Response) -> None:
@@ -101,22 +102,17 @@ class AnswerReader:
                 return
             self._catch_up(self._ahead)
         self._received += len(data)
-        size = response.size
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            self._receiver.reject(f"not an HTTP response: {error}")
-        except httptools.HttpParserUpgrade:
-            self._receiver.reject("the server switched protocols")
-        else:
-            if response.complete or self.response is not response:
-                return
-            # Only now: an event stream that has come whole needs no reader of its parts.
-            if response.size > size:
-                self._receiver.part_received(response)
-            if self._received - self._mark > MAX_HEAD:
-                where = "a head" if response.status < 200 else "a trailer or a chunk's head"
-                self._receiver.reject(f"{where} of more than {MAX_HEAD} bytes")
+        size, told = response.size, response.complete
+        problem = self._parse(data)
+        if response.complete:
+            if problem is not None:  # behind the answer
+                self._receiver.close()
+            if not told:
+                self._complete(response, kept=self._kept and problem is None)
+        elif problem is not None:
+            self._receiver.reject(problem)
+        elif self.response is response:
+            self._part_came(response, response.size > size)
 
     def end(self) -> bool:
         """The connection has ended: return whether that completes an answer, whose body has no length."""
@@ -188,9 +184,29 @@ class AnswerReader:
         """The answer is complete."""
         response = self.response
         if response is not None and not 100 <= response.status < 200:
-            self._complete(response, kept=self._parser.should_keep_alive())
+            response.complete = True
+            self._kept = self._parser.should_keep_alive()
 
     # --- inside -------------------------------------------------------------------------------------------------
+
+    def _part_came(self, response: Response, more: bool) -> None:
+        """A part of an answer has been read, with `more` of its body or without. Only now is it passed on: an event
+        stream that has come whole needs no reader of its parts."""
+        if more:
+            self._receiver.part_received(response)
+        if self._received - self._mark > MAX_HEAD and self.response is response:
+            where = "a head" if response.status < 200 else "a trailer or a chunk's head"
+            self._receiver.reject(f"{where} of more than {MAX_HEAD} bytes")
+
+    def _parse(self, data: bytes) -> str | None:
+        """Let the parser read; returns what is wrong."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            return f"not an HTTP response: {error}"
+        except httptools.HttpParserUpgrade:
+            return "the server switched protocols"
+        return None
 
     def _complete(self, response: Response, *, kept: bool) -> None:
         response.complete = True

@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection to an endpoint: one exchange at a time.
 
-A call that awaits its answer is woken once: when the whole answer or the first part of a stream has come. There are no
-timers for time-outs: the pool's sweep compares `deadline` with the time.
+A call is told once: when the whole answer or the first part of a stream has come. It awaits that (`request`), or gets
+it in a callback (`send`). There are no timers for time-outs: the pool's sweep compares `deadline` with the time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, 
 from mcppool.upstream.http.answer_reader import AnswerReader
 from mcppool.upstream.http.answer_times import AnswerTimes, Clock
 from mcppool.upstream.http.connection_state import ConnectionState
-from mcppool.upstream.http.response import NEVER, Response
+from mcppool.upstream.http.response import NEVER, AnswerTaker, Response
 
 HOLD = 64 * 1024
 """Bytes of an answer that are held until it is whole, so that the gateway can retry after a broken one (design
@@ -45,9 +45,9 @@ class Connection(asyncio.Protocol):
     """A connection as the pool keeps it: idle, or leased for one exchange."""
 
     __slots__ = (
-        "_answer", "_early", "_out", "_paused", "_poll", "_queue", "_reader", "_times", "_transport", "_unwritten",
-        "answers", "bound", "carried", "deadline", "held", "keep_for", "last_used", "loop", "movable", "opened",
-        "owner", "retire_at", "stale_at", "state", "tool", "used", "waiting_since",
+        "_answer", "_early", "_out", "_paused", "_poll", "_queue", "_reader", "_taker", "_times", "_transport",
+        "_unwritten", "answers", "bound", "carried", "deadline", "held", "keep_for", "last_used", "loop", "movable",
+        "opened", "owner", "retire_at", "stale_at", "state", "tool", "used", "waiting_since",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner) -> None:
@@ -77,6 +77,7 @@ class Connection(asyncio.Protocol):
         self._times = AnswerTimes()
         self._poll: select.poll | None = None
         self._answer: asyncio.Future[Response] | None = None
+        self._taker: AnswerTaker | None = None  # gets the answer in place of `_answer`
         self._paused = False
 
     # --- the exchange -------------------------------------------------------------------------------------------
@@ -106,29 +107,63 @@ class Connection(asyncio.Protocol):
 
         The lessee of the connection calls `release` when it is done with the answer, however that ended.
         """
+        self._early = early
+        if early:
+            self._reader.forget_head()
+        self._answer = answer = self.loop.create_future()
+        self._send(data, body, now, first_byte, stream_idle, total, end, movable, bound, clock)
+        return answer
+
+    def send(
+        self,
+        taker: AnswerTaker,
+        data: bytes,
+        body: bytes | None,
+        now: float,
+        first_byte: float,
+        stream_idle: float,
+        total: float,
+        end: float,
+        movable: bool,
+        bound: bool,
+        clock: Clock | None,
+    ) -> None:
+        """Write one request as `request` does, and let `taker` have its answer in a callback."""
+        self._early = False
+        self._taker = taker
+        self._send(data, body, now, first_byte, stream_idle, total, end, movable, bound, clock)
+
+    def _send(
+        self,
+        data: bytes,
+        body: bytes | None,
+        now: float,
+        first_byte: float,
+        stream_idle: float,
+        total: float,
+        end: float,
+        movable: bool,
+        bound: bool,
+        clock: Clock | None,
+    ) -> None:
         self.deadline = self._times.begin(now, first_byte, stream_idle, total, end, clock)
         self.waiting_since = now
         self.movable = movable
         self.bound = bound
-        self._early = early
-        if early:
-            self._reader.forget_head()
         self.used = True
         self.held = False
         if self.state < CLOSING:
             self.state = WAITING
         self._reader.expect(Response(self))
-        self._answer = answer = self.loop.create_future()
         transport, out = self._transport, self._out
         if self.state is not WAITING or transport is None or out is None or transport.is_closing():
-            answer.set_exception(NotWritten("the connection was closed"))
+            self._give_up(NotWritten("the connection was closed"))
         elif body:
             out.write(data)
             out.write(body)
         else:
             self._unwritten = data
             self._queue.add(self)
-        return answer
 
     def flush(self) -> None:
         """Write the request that waits for the end of the turn."""
@@ -143,7 +178,7 @@ class Connection(asyncio.Protocol):
         reader, answer = self._reader, self._answer
         response, reader.response = reader.response, None
         self.deadline = self.waiting_since = NEVER
-        self._answer = None
+        self._answer = self._taker = None
         if self.state is ANSWERED or self.state is IDLE:
             if response is not None:
                 self.answers += 1
@@ -328,8 +363,12 @@ class Connection(asyncio.Protocol):
             self.state = state
 
     def _hand_over(self, response: Response) -> None:
-        """Wake the call that awaits the answer."""
-        if self._answer is not None and not self._answer.done():
+        """Give the answer to its call."""
+        taker = self._taker
+        if taker is not None:
+            self._taker = None
+            taker.answered(response)
+        elif self._answer is not None and not self._answer.done():
             self._answer.set_result(response)
 
     def _lost(self, exc: Exception | None) -> AttemptFailed:
@@ -344,5 +383,13 @@ class Connection(asyncio.Protocol):
         if response is not None and not response.complete and response.failure is None:
             response.failure = failure
             response.wake()
-        if self._answer is not None and not self._answer.done():
+        self._give_up(failure)
+
+    def _give_up(self, failure: AttemptFailed) -> None:
+        """Tell the call that there is no answer, unless it has got one."""
+        taker = self._taker
+        if taker is not None:
+            self._taker = None
+            taker.failed(failure)
+        elif self._answer is not None and not self._answer.done():
             self._answer.set_exception(failure)

@@ -26,17 +26,31 @@ class ResponseSource(Protocol):
         """Read on: the reader has passed on all parts and waits for the next."""
 
 
+class AnswerTaker(Protocol):
+    """Gets an answer in the callbacks of its connection, without a task that awaits it. Its methods raise nothing."""
+
+    def answered(self, response: Response) -> None:
+        """The answer has come: whole, or the first part of a stream."""
+
+    def went_on(self) -> None:
+        """More of a followed stream has come, or its end, or a failure."""
+
+    def failed(self, failure: AttemptFailed) -> None:
+        """There is no answer."""
+
+
 class Response:
     """One answer, once its `status` and `headers` (names in lower case) have come.
 
     The `body` of a `whole` answer is complete; any other body is read with `next_chunk`, even if it is `complete` by
     now. `headers` lack Content-Length if the answer before had the same head. `chunks` are the parts of the body that
-    wait for the reader, `size` is their length in bytes.
+    wait for the reader, `size` is their length in bytes. `follower` is told once that a stream has gone on, in place of
+    a reader.
     """
 
     __slots__ = (
-        "_connection", "_waiter", "body", "chunks", "complete", "content_type", "failure", "headers", "size", "status",
-        "whole",
+        "_connection", "_waiter", "body", "chunks", "complete", "content_type", "failure", "follower", "headers",
+        "size", "status", "whole",
     )  # fmt: skip
 
     def __init__(self, connection: ResponseSource) -> None:
@@ -51,6 +65,7 @@ class Response:
         self.chunks: list[bytes] = []
         self.size = 0
         self._waiter: asyncio.Future[None] | None = None
+        self.follower: AnswerTaker | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, by its lower-case name."""
@@ -109,5 +124,9 @@ class Response:
 
     def wake(self) -> None:
         """Wake the reader of the stream."""
-        if self._waiter is not None and not self._waiter.done():
+        follower = self.follower
+        if follower is not None:
+            self.follower = None
+            follower.went_on()
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

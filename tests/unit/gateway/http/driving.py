@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from copy import copy
 
+from mcppool.gateway.http.call_worker import Rest
 from mcppool.gateway.http.client_caps import UNLIMITED, ClientCaps
 from mcppool.gateway.http.connection import Handler, HttpConnection
 from mcppool.gateway.http.connection_state import ENDING, SERVING
@@ -106,9 +107,9 @@ class Wire:
         self.transport = FakeTransport(self.connection, half_closes=half_closes, peer=peer)
         self.connection.connection_made(self.transport)
 
-    async def _handle(self, request: HttpRequest, connection: HttpConnection) -> None:
+    def _handle(self, request: HttpRequest, connection: HttpConnection) -> Rest | None:
         self.requests.append(request)
-        await self._handler(request, connection)
+        return self._handler(request, connection)
 
     async def say(self, chunks: bytes | Iterable[bytes]) -> None:
         """Deliver bytes as a loop would: not while reading is paused, not after the end."""
