@@ -23,7 +23,7 @@ from mcppool.spec.sections.inbound import ApiKeysSpec, InboundAuthSpec
 from tests.servers import modern_call, modern_request
 from tests.unit.gateway.http.driving import Wire
 from tests.unit.gateway.test_router import AT_WORK, Pipeline, legacy, pool_of, post
-from tests.unit.pipeline.test_sessions import begin, sessions_of
+from tests.unit.pipeline.sealed_sessions import begin, sessions_of
 from tests.waiting import until
 
 KEYS = (ApiKey("ann", hash_of("key-of-ann"), scopes=("read",)), ApiKey("bob", hash_of("key-of-bob")))
