@@ -29,22 +29,25 @@ _COMMA: Final = 0x2C
 
 
 class ReissuedRequest(Struct, gc=False):
-    """One attempt of a request: `body` carries `id`, which no other request has, in place of the `original` id."""
+    """One attempt of a request: `body` carries `id`, which no other request has, in place of the `original` id.
+
+    `first` is how most writers begin a message with the original id, `first_of_ours` one with `id`.
+    """
 
     original: bytes
     id: bytes
     body: bytes
+    first: bytes
+    first_of_ours: bytes
 
     def restore(self, message: bytes) -> bytes:
         """The answer, which has this id, with the client's own id."""
-        id = self.id
-        beginning = ID_FIRST + id
-        if message.startswith(beginning) and len(message) <= BULK:  # the id is a string, so it ends there
-            rest = message[len(beginning) :]
-            if _MARK not in rest or id not in rest:  # otherwise the server may have repeated the member
-                return ID_FIRST + self.original + rest
-        elif len(message) <= BULK and message.count(id) == 1:
-            spliced = splice_id(message, id, self.original)
+        if message.startswith(self.first_of_ours) and len(message) <= BULK:  # the id is a string, so it ends there
+            rest = message[len(self.first_of_ours) :]
+            if _MARK not in rest or self.id not in rest:  # otherwise the server may have repeated the member
+                return self.first + rest
+        elif len(message) <= BULK and message.count(self.id) == 1:
+            spliced = splice_id(message, self.id, self.original)
             if spliced is not None:
                 return spliced
         return replace_id(message, self.original)
@@ -55,8 +58,9 @@ async def reissue(request: RpcRequest, body: bytes, attempt: int) -> ReissuedReq
     small = reissue_small(request, body, attempt)
     if small is not None:
         return small
-    id = _ID % (attempt, next(_numbers))
-    return ReissuedRequest(request.id or b"null", id, await in_turns(replaced(body, ("id",), id)))
+    id, original = _ID % (attempt, next(_numbers)), request.id or b"null"
+    large = await in_turns(replaced(body, ("id",), id))
+    return ReissuedRequest(original, id, large, ID_FIRST + original, ID_FIRST + id)
 
 
 def reissue_small(request: RpcRequest, body: bytes, attempt: int) -> ReissuedRequest | None:
@@ -64,8 +68,10 @@ def reissue_small(request: RpcRequest, body: bytes, attempt: int) -> ReissuedReq
     if len(body) > BULK:
         return None
     id, original = _ID % (attempt, next(_numbers)), request.id or b"null"
-    beginning = ID_FIRST + original
-    at = len(beginning)
-    if body.startswith(beginning) and body[at] == _COMMA:
-        return ReissuedRequest(original, id, ID_FIRST + id + body[at:])
-    return ReissuedRequest(original, id, splice_id(body, request.id or b"", id) or replace_id(body, id))
+    first, first_of_ours = ID_FIRST + original, ID_FIRST + id
+    at = len(first)
+    if body.startswith(first) and body[at] == _COMMA:
+        body = first_of_ours + body[at:]
+    else:
+        body = splice_id(body, original, id) or replace_id(body, id)
+    return ReissuedRequest(original, id, body, first, first_of_ours)
