@@ -11,6 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mcppool.upstream.failures import AttemptFailed
+from mcppool.upstream.http import answer_head
+from mcppool.upstream.http.answer_head import MAX_SHARED
 from tests.unit.upstream.line import FORMS, JSON, Line, chunks, cut, read, sized
 
 HEADS = [
@@ -191,3 +193,25 @@ async def test_the_head_of_an_answer_that_came_in_parts_is_remembered(monkeypatc
     assert len(seen) == 3
     assert (await exchange(line, answer, parts)).body == b"data: 1\n\n"
     assert len(seen) == 3
+
+
+async def test_connections_share_equal_heads_and_no_others() -> None:
+    answers = [sized(b"{}"), sized(b'{"a":1}'), sized(b"{}", HEADS[2]), chunked(b"{}", JSON), chunked(b"{}", HEADS[4])]
+    found = []
+    for answer in answers * 2:
+        line = Line()
+        await exchange(line, answer, [])
+        found.append(line.connection._reader._known)
+        line.transport.dispose()
+    first, second = found[: len(answers)], found[len(answers) :]
+    assert all(one is other for one, other in zip(first, second, strict=True))
+    assert first[0] is first[1], "they differ in Content-Length only"
+    assert len(set(map(id, first))) == len(answers) - 1
+
+
+async def test_the_number_of_shared_heads_is_bounded() -> None:
+    line = Line()
+    for number in range(3 * MAX_SHARED):
+        await exchange(line, sized(b"{}", JSON + b"x-number: %d\r\n" % number), [])
+        assert len(answer_head._SHARED) <= MAX_SHARED
+    line.transport.dispose()

@@ -1,13 +1,18 @@
-"""The head of an answer, kept to recognise an equal head on the same connection."""
+"""The head of an answer, kept to recognise an equal head later."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from mcppool.upstream.http.response import Response
 from mcppool.wire.repeated_head import RepeatedHead
 
+MAX_SHARED: Final = 64
+"""Heads that are shared; each has at most some KiB."""
+
 
 class AnswerHead(RepeatedHead):
-    """The head of the last complete answer on a connection.
+    """The head of a complete answer.
 
     `before` and `after` are its bytes around the digits of Content-Length; of the head of a chunked answer, `before` is
     all of it and `after` is None. `bytes` is the head of a chunked answer, None for any other. `lines` are its headers
@@ -24,6 +29,21 @@ class AnswerHead(RepeatedHead):
         self.content_type = response.content_type
         said = [keep_alive_timeout(value) for name, value in self.lines if name == b"keep-alive"]
         self.keep_for = next((seconds for seconds in reversed(said) if seconds is not None), None)
+
+
+_SHARED: Final[dict[tuple[bytes, bytes | None], AnswerHead]] = {}
+
+
+def shared_head(before: bytes, after: bytes | None, response: Response) -> AnswerHead:
+    """The head of an answer, shared by the connections on which it comes: the replicas of a server mostly send the same
+    one. It takes less memory, and what all calls read stays in the caches of the processor."""
+    key = before, after
+    head = _SHARED.get(key)
+    if head is None:
+        if len(_SHARED) >= MAX_SHARED:
+            _SHARED.clear()
+        head = _SHARED[key] = AnswerHead(before, after, response)
+    return head
 
 
 def keep_alive_timeout(value: bytes) -> float | None:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import httptools
 
-from mcppool.upstream.http.answer_head import AnswerHead, keep_alive_timeout
+from mcppool.upstream.http.answer_head import AnswerHead, keep_alive_timeout, shared_head
 from mcppool.upstream.http.response import Response
 from mcppool.wire.chunks import whole_chunks
 from mcppool.wire.repeated_head import MAX_REMEMBERED, split_head
@@ -278,6 +278,6 @@ class AnswerReader:
         if self._sized:
             found = split_head(head)
             if found is not None:
-                self._known = AnswerHead(found[0], found[1], response)
+                self._known = shared_head(found[0], found[1], response)
         elif head.endswith(HEAD_END) and len(head) <= MAX_REMEMBERED:
-            self._known = AnswerHead(head, None, response)
+            self._known = shared_head(head, None, response)
