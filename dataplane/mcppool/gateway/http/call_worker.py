@@ -78,6 +78,7 @@ class CallWorker(Generic[C]):
         try:
             rest = self._handler(request, self._connection)
         except Exception as error:
+            self._direct = None
             rest = _failed(error)
         if rest is not None:
             self._request = request
