@@ -9,7 +9,7 @@ from mcppool.observe.histogram import Histogram
 if TYPE_CHECKING:
     from mcppool.observe.tracing.durations import UsualDurations
 
-DURATION_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+DURATION_BOUNDS: Final[tuple[float, ...]] = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of duration buckets, in seconds."""
 
 SIZE_BOUNDS: Final = tuple(float(4**power) for power in range(4, 13))
