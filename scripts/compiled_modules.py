@@ -76,6 +76,7 @@ COMPILED: Final = (
     "wire/chunks.py",
     "wire/era.py",
     "wire/headers.py",
+    "wire/media_types.py",
     "wire/member_sizes.py",
     "wire/repeated_head.py",
     "wire/single_event.py",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mcppool.gateway.http.response_writer import ResponseWriter
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.local_reply.error_reply import send_error
@@ -11,7 +13,7 @@ from mcppool.wire.errors import REASONS, Delivered, Reason, fault_body
 from mcppool.wire.sse import render
 from mcppool.wire.versions import META_SUBSCRIPTION_ID
 
-LISTEN = "subscriptions/listen"
+LISTEN: Final = "subscriptions/listen"
 MEMORY = "limits.memory"
 CLIENT_MEMORY = "listener.max_memory_per_client"
 STREAMS = "listener.max_streams"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from mcppool.access.credential import Credential
 from mcppool.access.denied import Denied
@@ -49,7 +49,7 @@ from mcppool.wire.errors import HEADER_MISMATCH, INVALID_REQUEST, Reason
 _AUDITED = frozenset({"invalid", "expired", "insufficient_scope", "proof"})
 """Authentication failures for the audit log: a client without a credential only asks for the requirements, and the
 number of the others is bounded for each address."""
-_HEAD_FIRST = frozenset({"initialize", LISTEN})
+_HEAD_FIRST: Final = frozenset({"initialize", LISTEN})
 """Methods whose response head depends on the server's answer, so that no comment may open the response earlier."""
 
 

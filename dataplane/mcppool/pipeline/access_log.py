@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Protocol
+from typing import Final, Protocol
 
 from mcppool.observe.limited_log import LimitedLog
 from mcppool.observe.logs import get_logger
@@ -23,7 +23,7 @@ from mcppool.upstream.failures import AttemptFailed
 from mcppool.wire.era import MODERN
 from mcppool.wire.errors import Reason
 
-log = get_logger("call")
+log: Final = get_logger("call")
 
 NOWHERE = "-"
 """Stands for the endpoint in recent events of calls that found none."""

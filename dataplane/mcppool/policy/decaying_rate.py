@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-GRAIN = 0.01  # seconds within which decay is too small to measure: saves a power for each call
+from typing import Final
+
+GRAIN: Final = 0.01  # seconds within which decay is too small to measure: saves a power for each call
 
 
 class DecayingRate:

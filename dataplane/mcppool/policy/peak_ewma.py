@@ -9,10 +9,11 @@ for its slowness, is tried again after a while.
 from __future__ import annotations
 
 from math import exp
+from typing import Final
 
-DECAY = 10.0  # seconds
-SHARE = 0.1  # of a sample in the moving average
-GRAIN = 0.01  # seconds after a sample in which a lower one changes almost nothing: saves an exponential
+DECAY: Final = 10.0  # seconds
+SHARE: Final = 0.1  # of a sample in the moving average
+GRAIN: Final = 0.01  # seconds after a sample in which a lower one changes almost nothing: saves an exponential
 
 
 class PeakEwma:

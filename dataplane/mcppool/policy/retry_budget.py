@@ -9,9 +9,10 @@ One client may take a share of them while others call, too: a client whose calls
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
-SLOTS = 10  # of a second each
-WINDOW = float(SLOTS)
+SLOTS: Final = 10  # of a second each
+WINDOW: Final = float(SLOTS)
 
 
 class RetryBudget:

@@ -23,15 +23,15 @@ MIN_BOUND: Final = 256
 
 def oversized(message: RpcRequest) -> str | None:
     """Describe the member of a message that exceeds its bound; None if there is none."""
-    if message.id is not None and len(message.id) > MAX_ID:
-        return f"id has {len(message.id)} bytes; up to {MAX_ID} are allowed"
-    if message.method is not None and len(message.method) > MAX_METHOD:
-        return f"method has {len(message.method)} characters; up to {MAX_METHOD} are allowed"
-    if message.name is not None and len(message.name) > MAX_NAME:
-        return f"the name or URI has {len(message.name)} characters; up to {MAX_NAME} are allowed"
-    if message.progress_token is not None and len(bytes(message.progress_token)) > MAX_PROGRESS_TOKEN:
-        size = len(bytes(message.progress_token))
-        return f"_meta.progressToken has {size} bytes; up to {MAX_PROGRESS_TOKEN} are allowed"
+    id, method, name, token = message.id, message.method, message.name, message.progress_token
+    if id is not None and len(id) > MAX_ID:
+        return f"id has {len(id)} bytes; up to {MAX_ID} are allowed"
+    if method is not None and len(method) > MAX_METHOD:
+        return f"method has {len(method)} characters; up to {MAX_METHOD} are allowed"
+    if name is not None and len(name) > MAX_NAME:
+        return f"the name or URI has {len(name)} characters; up to {MAX_NAME} are allowed"
+    if token is not None and len(bytes(token)) > MAX_PROGRESS_TOKEN:
+        return f"_meta.progressToken has {len(bytes(token))} bytes; up to {MAX_PROGRESS_TOKEN} are allowed"
     return None
 
 

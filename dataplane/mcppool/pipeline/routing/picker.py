@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Final
 
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.plan import Plan
@@ -17,7 +18,7 @@ from mcppool.policy.priority import attentive, preferred
 from mcppool.policy.retry_after import Kind, RetryAfterTable
 from mcppool.upstream.endpoint import Endpoint
 
-PROBATION = EndpointState.PROBATION  # a constant, because each call compares with it
+PROBATION: Final = EndpointState.PROBATION  # a constant, because each call compares with it
 TRIAL_PATIENCE = 5.0  # seconds that a probation waits for a repeatable call
 
 

@@ -31,6 +31,7 @@ from mcppool.wire.vault import Vault, Vaults
 from mcppool.wire.versions import META_RELATED_TASK
 
 PREFIX: Final = "mcppool:"
+_TASK_METHODS: Final = tasks.METHODS  # a name of this module, because each call uses it
 _TASK_ID: Final = ("taskId",)
 _NAME: Final = 8  # bytes of an endpoint's name: enough to tell the endpoints of one pool apart
 
@@ -161,7 +162,7 @@ def issues(request: RpcRequest, message: RpcResponse) -> bool:
         message.request_state is not None
         or message.next_cursor is not None
         or message.task_id is not None
-        or request.method in tasks.METHODS
+        or request.method in _TASK_METHODS
     )
 
 
@@ -171,7 +172,7 @@ def gives_back(request: RpcRequest) -> bool:
         request.request_state is not None
         or request.cursor is not None
         or request.related_task is not None
-        or request.method in tasks.METHODS
+        or request.method in _TASK_METHODS
     )
 
 
@@ -184,7 +185,7 @@ def _given_back(request: RpcRequest) -> Iterator[tuple[str, tuple[str, ...], str
     ):
         if value is not None and value.startswith(PREFIX):
             yield kind, path, value
-    if request.method in tasks.METHODS and request.name is not None:
+    if request.method in _TASK_METHODS and request.name is not None:
         yield "task", _TASK_ID, request.name
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import select
 from time import monotonic
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from mcppool.flush_queue import flush_queue_of
 from mcppool.sliced_writer import SlicedWriter
@@ -26,9 +26,13 @@ HOLD = 64 * 1024
 STREAM_HIGH = 64 * 1024  # bytes of a stream that wait for the client before the gateway stops reading from the server
 
 # Module constants, because each exchange uses them.
-IDLE, WAITING, STREAMING = ConnectionState.IDLE, ConnectionState.WAITING, ConnectionState.STREAMING
-ANSWERED, SPENT, CLOSING = ConnectionState.ANSWERED, ConnectionState.SPENT, ConnectionState.CLOSING
-CLOSED = ConnectionState.CLOSED
+IDLE: Final = ConnectionState.IDLE
+WAITING: Final = ConnectionState.WAITING
+STREAMING: Final = ConnectionState.STREAMING
+ANSWERED: Final = ConnectionState.ANSWERED
+SPENT: Final = ConnectionState.SPENT
+CLOSING: Final = ConnectionState.CLOSING
+CLOSED: Final = ConnectionState.CLOSED
 
 
 class ConnectionOwner(Protocol):

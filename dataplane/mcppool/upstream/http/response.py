@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import Protocol
+from typing import Final, Protocol
 
 from mcppool.upstream.failures import AttemptFailed
 
-NEVER = float("inf")
+NEVER: Final = float("inf")
 
 
 class ResponseSource(Protocol):
