@@ -1,12 +1,20 @@
 # The wheel whose modules of a call are compiled; docs/how-to/compiled.md says what it gives. Needs a C compiler and the headers of Python.
 
 COMPILED_PYTHON := $(CACHE)/compiled-venv/bin/python
-COMPILED_TESTS ?= tests/unit tests/integration
+COMPILED_TESTS ?= tests/unit tests/integration tests/faults tests/conformance
+# What CI runs on it besides the unit tests: the tests of calls, streams, sessions and faults, whose code is compiled.
+HOT_PATH_TESTS := tests/faults $(addprefix tests/integration/test_,$(addsuffix .py,\
+	get_streams hung_and_slow keep_alive large_messages memory_of_answers only_replica_is_gone overload requests_at_fault \
+	resumption retry_after session_loss sessions shutdown streams tasks tracing what_stays_of_a_call))
 
 .PHONY: compiled
 compiled: $(DEV) ## the wheel with compiled modules, in dist, and .cache/compiled-venv with it; a minute or two, once for the same sources
 	@scripts/build-compiled
 
 .PHONY: test-compiled
-test-compiled: compiled ## unit and integration tests on the compiled build; COMPILED_TESTS="tests/unit" runs a part
-	$(COMPILED_PYTHON) -m pytest $(COMPILED_TESTS) -n auto --dist loadfile $(PYTEST_ARGS)
+test-compiled: compiled ## tests on the compiled build, all that run its code; COMPILED_TESTS="tests/unit" runs a part
+	$(COMPILED_PYTHON) -m pytest $(COMPILED_TESTS) -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+.PHONY: test-compiled-hot
+test-compiled-hot: ## the same, unit tests and what runs the path of a call, as CI does
+	@$(MAKE) test-compiled COMPILED_TESTS="tests/unit $(HOT_PATH_TESTS)"

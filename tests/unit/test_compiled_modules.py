@@ -73,7 +73,15 @@ def faults(code: ast.Module, compiled_bases: set[str]) -> list[str]:
                 found.append(f"{node.lineno}: the enumeration {node.name} has a constructor")
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             found += faults_of_function(node)
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "Final":
+            found += [f"{node.lineno}: {ast.unparse(node.target)} needs a type"] if of_floats(node.value) else []
     return found
+
+
+def of_floats(value: ast.expr | None) -> bool:
+    """Whether it is a tuple of floating-point numbers only: compiled code says that such a constant is not set."""
+    kinds = {type(getattr(each, "value", None)) for each in value.elts} if isinstance(value, ast.Tuple) else set()
+    return kinds == {float}
 
 
 def faults_of_function(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
@@ -137,6 +145,7 @@ def test_the_list_has_each_module_once_in_order_and_every_one_exists() -> None:
         ("async def work(request):\n  del request", "2: the argument request is deleted"),
         ("def f():\n  return Plan.__new__(Plan)", "2: an instance is made without its constructor"),
         ("async def parts(body):\n  yield body", "2: parts is an asynchronous generator"),
+        ("BOUNDS: Final = (0.5, 1.0)", "1: BOUNDS needs a type"),
         ("def f(d):\n  return KNOWN | d.keys()", "2: the result of an operation on the view of a dictionary is a set"),
     ],
 )
@@ -156,6 +165,8 @@ class Worker(Generic[C]):
         yield key
 class Colour(Enum):
     RED = "red"
+BOUNDS: Final[tuple[float, ...]] = (0.5, 1.0)
+NUMBERS: Final = (1, 2)
 """
     assert faults(ast.parse(code), set()) == []
 

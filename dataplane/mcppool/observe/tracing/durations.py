@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from mcppool.observe.histogram import Histogram
 
-BOUNDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+BOUNDS: Final[tuple[float, ...]] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Upper bounds of the buckets in seconds, as the conventions advise."""
 MAX_SERIES: Final = 2048
 """Upper bound on the series of one family. Beyond it, operations count without tool and version."""
