@@ -21,8 +21,10 @@ from mcppool.observe.recent_events import RecentEvents
 from mcppool.pipeline.access_log import AccessLog
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.outcome import Outcome
+from mcppool.pipeline.settings import Settings
 from mcppool.policy.call_record import CallRecord
 from mcppool.policy.memory_budget import MemoryBudget
+from mcppool.spec import PoolSpec
 from tests.servers import modern_call, modern_request
 from tests.unit.gateway.http.driving import Wire
 
@@ -61,7 +63,8 @@ def pool_of(name: str, forward: tuple[str, ...]) -> Any:
         return serve(call, reply, outcome)
 
     spec = SimpleNamespace(timeouts=SimpleNamespace(keep_alive=15.0))
-    settings = SimpleNamespace(forwarded=frozenset(forward))
+    settings = Settings(PoolSpec.model_validate({"name": name, "endpoints": ["http://127.0.0.1:1/mcp"]}))
+    settings.forwarded = frozenset(forward)
     log = AccessLog(name, PoolMetrics(name), CallRecord(), LimitedLog(get_logger("call"), name), RecentEvents())
     access = SimpleNamespace(challenge=None, still_allows=lambda call, principal: True)
     return SimpleNamespace(

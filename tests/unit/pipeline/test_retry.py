@@ -6,7 +6,6 @@ import asyncio
 import random
 from functools import partial
 from time import monotonic
-from types import SimpleNamespace
 
 import pytest
 
@@ -31,6 +30,7 @@ from mcppool.upstream.failures import (
     SessionRejected,
     TimedOut,
 )
+from mcppool.upstream.http.sockets import EndpointSockets
 from mcppool.wire.era import Era
 from mcppool.wire.sealing import SessionClaims, compressed
 from tests.unit.pipeline.pools import Heard, call_of, planned, pool_of, tool_call
@@ -395,11 +395,12 @@ async def test_one_step_of_stopping_that_fails_skips_no_other(monkeypatch: pytes
     async def broken() -> None:
         raise ValueError("defect")
 
-    async def close(name: str) -> None:
-        abort(name)
+    async def wait_closed(sockets: EndpointSockets, seconds: float) -> bool:
+        abort(names[id(sockets)])
+        return True
 
-    for name, endpoint in zip("ab", pool.endpoints.values(), strict=True):
-        monkeypatch.setattr(endpoint, "connections", SimpleNamespace(aclose=partial(close, name)))
+    names = {id(endpoint.target.sockets): name for name, endpoint in zip("ab", pool.endpoints.values(), strict=True)}
+    monkeypatch.setattr(EndpointSockets, "wait_closed", wait_closed)
     if pool.caching is not None:
         monkeypatch.setattr(pool.caching, "close", broken)
     monkeypatch.setattr(pool.hub, "close", lambda: abort("listeners"))
