@@ -2,10 +2,8 @@
 
 COMPILED_PYTHON := $(CACHE)/compiled-venv/bin/python
 COMPILED_TESTS ?= tests/unit tests/integration tests/faults tests/conformance
-# What CI runs on it besides the unit tests: the tests of calls, streams, sessions and faults, whose code is compiled.
-HOT_PATH_TESTS := tests/faults $(addprefix tests/integration/test_,$(addsuffix .py,\
-	get_streams hung_and_slow keep_alive large_messages memory_of_answers only_replica_is_gone overload requests_at_fault \
-	resumption retry_after session_loss sessions shutdown streams tasks tracing what_stays_of_a_call))
+# What CI runs on it besides the unit tests: calls, streams, hung servers and traces, whose code is compiled.
+HOT_PATH_TESTS := $(patsubst %,tests/integration/test_%.py,first_call get_streams hung_and_slow keep_alive tracing)
 
 .PHONY: compiled
 compiled: $(DEV) ## the wheel with compiled modules, in dist, and .cache/compiled-venv with it; a minute or two, once for the same sources
