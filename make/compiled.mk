@@ -2,8 +2,8 @@
 
 COMPILED_PYTHON := $(CACHE)/compiled-venv/bin/python
 COMPILED_TESTS ?= tests/unit tests/integration tests/faults tests/conformance
-# What CI runs on it besides the unit tests: calls, streams, hung servers and traces, whose code is compiled.
-HOT_PATH_TESTS := $(patsubst %,tests/integration/test_%.py,first_call get_streams hung_and_slow keep_alive tracing)
+# What CI runs on it besides the unit tests; the cluster test runs on it, too, since the image has it.
+HOT_PATH_TESTS := $(patsubst %,tests/integration/test_%.py,first_call tracing)
 
 .PHONY: compiled
 compiled: $(DEV) ## the wheel with compiled modules, in dist, and .cache/compiled-venv with it; a minute or two, once for the same sources
