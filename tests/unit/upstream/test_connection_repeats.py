@@ -213,5 +213,5 @@ async def test_the_number_of_shared_heads_is_bounded() -> None:
     line = Line()
     for number in range(3 * MAX_SHARED):
         await exchange(line, sized(b"{}", JSON + b"x-number: %d\r\n" % number), [])
-        assert len(answer_head._SHARED) <= MAX_SHARED
+        assert len(answer_head.SHARED) <= MAX_SHARED
     line.transport.dispose()

@@ -31,18 +31,18 @@ class AnswerHead(RepeatedHead):
         self.keep_for = next((seconds for seconds in reversed(said) if seconds is not None), None)
 
 
-_SHARED: Final[dict[tuple[bytes, bytes | None], AnswerHead]] = {}
+SHARED: Final[dict[tuple[bytes, bytes | None], AnswerHead]] = {}
 
 
 def shared_head(before: bytes, after: bytes | None, response: Response) -> AnswerHead:
     """The head of an answer, shared by the connections on which it comes: the replicas of a server mostly send the same
     one. It takes less memory, and what all calls read stays in the caches of the processor."""
     key = before, after
-    head = _SHARED.get(key)
+    head = SHARED.get(key)
     if head is None:
-        if len(_SHARED) >= MAX_SHARED:
-            _SHARED.clear()
-        head = _SHARED[key] = AnswerHead(before, after, response)
+        if len(SHARED) >= MAX_SHARED:
+            SHARED.clear()
+        head = SHARED[key] = AnswerHead(before, after, response)
     return head
 
 
