@@ -111,7 +111,7 @@ async def large(bench: Bench, options: argparse.Namespace) -> list[Finding]:
 async def endpoints(bench: Bench, options: argparse.Namespace) -> list[Finding]:
     """CPU time per call with many endpoints beside three, without the time that the gateway takes at rest; that time;
     and the same of nginx, in turns: more sockets and objects than the caches of the processor hold cost every proxy
-    (decision 0026)."""
+    (decision 0027)."""
     many, few = targets.mcppool(bench, "many", endpoints=bench.upstreams), targets.mcppool(bench, "few")
     proxies = [targets.nginx(bench, upstreams) for upstreams in (bench.upstreams, bench.upstreams[: targets.ENDPOINTS])]
     await asyncio.sleep(SETTLING)
