@@ -44,6 +44,7 @@ from mcppool.upstream.failures import (
     TimedOut,
     TokenRefused,
 )
+from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import Response
 from mcppool.upstream.timeouts import within
 
@@ -92,13 +93,17 @@ class Attempts:
         self, call: Call, plan: Plan, reply: Reply, outcome: Outcome, steps: Steps, downstream: Downstream
     ) -> DirectAttempt | None:
         """Begin the first attempt of a call that may run without a task; `steps.answered` or `steps.go_on` follows.
-        None if it needs more than an endpoint and an idle connection: then nothing has happened."""
+        None if it needs more than an endpoint and an idle connection: then nothing was sent."""
         now, request, session = call.received, call.request, call.session
         endpoint = self.picker.plain(plan, now) if session is None else self.failover.settled_home(session, NONE_TRIED)
-        if endpoint is None or endpoint.breakers or endpoint.head.missing is not None:
+        if endpoint is None:
             return None
-        connection = endpoint.connections.try_lease(now, unsafe=plan.unsafe)
+        connection: Connection | None = None
+        if not endpoint.breakers and endpoint.head.missing is None:
+            connection = endpoint.connections.try_lease(now, unsafe=plan.unsafe)
         if connection is None:
+            if session is None:
+                plan.picked = endpoint  # a second pick would pass over it
             return None
         self.retry.budget.start(now, call.principal.key)
         again = None

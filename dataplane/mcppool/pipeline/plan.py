@@ -33,6 +33,7 @@ class Plan:
     * `tool`: set for `tools/call` only.
     * `unsafe`: the call needs a connection that is certainly open.
     * `pin`: the endpoint that issued the values in the request.
+    * `picked`: the endpoint that the strategy has picked for the next attempt; None before it was asked.
     * `body`, `forward`: the body and the client's header lines in the form for servers.
     * `key`: the key for `consistent_hash`.
     * `kept`: the cache rule for its answer, None if it is not cached.
@@ -42,8 +43,8 @@ class Plan:
     """
 
     __slots__ = (
-        "body", "call", "conceal", "deadline", "end", "forward", "hedge_after", "kept", "key", "pin", "refusal",
-        "retry", "retry_class", "tool", "unsafe",
+        "body", "call", "conceal", "deadline", "end", "forward", "hedge_after", "kept", "key", "picked", "pin",
+        "refusal", "retry", "retry_class", "tool", "unsafe",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +58,7 @@ class Plan:
         self.tool = tool
         self.unsafe = retry_class is UNSAFE
         self.pin: Endpoint | None = None
+        self.picked: Endpoint | None = None
         self.refusal: str | None = None
         self.key: bytes | None = None
         self.kept: Rule | None = None

@@ -136,6 +136,21 @@ def test_a_call_ends_alike_with_and_without_a_task(answer: str, places: list[int
     asyncio.run(check())
 
 
+async def test_each_endpoint_has_its_turn_though_it_has_no_idle_connection() -> None:
+    pool = pool_of(ONE_ATTEMPT + '\n[load_balancer]\nstrategy = "round_robin"', "a", "b")
+    outcomes = [Outcome(), Outcome()]
+    tasks = []
+    for id, outcome in enumerate(outcomes):
+        rest = pool.begin(tool_call("read", id=id), Heard(), outcome, Client())
+        assert rest is not None
+        tasks.append(asyncio.ensure_future(rest))
+        await asyncio.sleep(0)  # the first step of the task chooses the endpoint
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert {outcome.endpoint for outcome in outcomes} == set(pool.endpoints.values())
+
+
 @pytest.mark.parametrize("answer", ["JSON", "chunked JSON", "one event"])
 async def test_a_call_with_its_answer_in_one_piece_has_no_task(answer: str) -> None:
     pool, line = with_line()

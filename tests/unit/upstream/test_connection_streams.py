@@ -28,6 +28,23 @@ async def test_a_stream_is_handed_over_with_its_first_part_and_read_to_its_end()
     assert line.owner.released == 1
 
 
+@pytest.mark.parametrize("behind", [b"oh", EVENTS + chunks(b"data: 2\n\n")])
+async def test_the_reader_of_a_stream_hears_of_its_end_whatever_comes_behind_it(behind: bytes) -> None:
+    line = Line()
+    answer = line.ask()
+    line.says(EVENTS + chunks(b"data: 1\n\n"))
+    response = await answer
+    assert await response.next_chunk() == b"data: 1\n\n"
+    rest = asyncio.ensure_future(response.next_chunk())
+    await asyncio.sleep(0)
+    line.says(b"0\r\n\r\n" + behind)
+    assert line.transport.is_closing()
+    async with asyncio.timeout(60):
+        assert await rest == b""
+    line.connection.release()
+    assert line.owner.released == 0
+
+
 async def test_a_stream_that_is_wanted_early_is_there_with_its_head() -> None:
     line = Line()
     answer = line.ask(early=True)

@@ -108,7 +108,9 @@ class Picker:
             raise self._outage.failure()
         if self._settings.spec.limits.endpoint is not None:
             candidates = tuple(e for e in candidates if e.active < e.places) or candidates
-        picked = self._strategy.pick(candidates, now, plan.key)
+        picked, plan.picked = plan.picked, None
+        if picked is None or picked not in candidates:
+            picked = self._strategy.pick(candidates, now, plan.key)
         return self._breakers.admit(plan, picked, candidates, now, self.pick) if picked.breakers else picked
 
     def plain(self, plan: Plan, now: float) -> Endpoint | None:

@@ -105,10 +105,11 @@ class AnswerReader:
         size, told = response.size, response.complete
         problem = self._parse(data)
         if response.complete:
-            if problem is not None:  # behind the answer
-                self._receiver.close()
+            more = problem is not None or self.response is not response  # bytes behind the answer
             if not told:
-                self._complete(response, kept=self._kept and problem is None)
+                self._complete(response, kept=self._kept and not more)
+            if more:
+                self._receiver.close()
         elif problem is not None:
             self._receiver.reject(problem)
         elif self.response is response:
@@ -125,10 +126,9 @@ class AnswerReader:
     # --- httptools ----------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """A message begins; one after the whole answer is unexpected."""
+        """A message begins; one behind the whole answer is read by nobody."""
         if self.response is not None and self.response.complete:
             self.response = None
-            self._receiver.close()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header of the answer."""
