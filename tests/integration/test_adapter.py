@@ -97,18 +97,19 @@ async def test_a_session_that_nobody_uses_ends_although_its_gateway_stays_connec
         headers = {"Accept": "application/json, text/event-stream"}
         parameters = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}}
         hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": parameters}
-        idle = None
+        ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
         async with aiohttp.ClientSession() as gateway:
-            await count(idle := await running_processes(adapter))
             async with gateway.post(adapter.url, json=hello, headers=headers) as response:
                 assert response.status == 200
                 session = response.headers["mcp-session-id"]
-            await count(idle + 1)
-            await count(idle)
-            ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
             headers |= {"mcp-session-id": session, "mcp-protocol-version": "2025-11-25"}
-            async with gateway.post(adapter.url, json=ping, headers=headers) as response:
-                assert response.status == 404
+            for pause in (3, 6, 12, 24):  # each ping begins the idle time anew
+                await asyncio.sleep(pause)
+                async with gateway.post(adapter.url, json=ping, headers=headers) as response:
+                    if response.status == 404:
+                        break
+            assert response.status == 404
+            await count(2)  # the first process and the spare one
 
 
 def mapped(pid: int) -> set[Path]:
