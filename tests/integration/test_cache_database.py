@@ -148,8 +148,9 @@ async def test_equal_calls_of_two_gateways_are_made_once(shared: InDatabase, mon
             assert await asyncio.gather(*others) == [await first] * 3
             assert server.executed("read") == 1
             assert other.counters.coalesced + other.counters.hits.get("read", 0) == 3
-            await until(lambda: not link_of(one).writing, "it is written")
-            assert await shared.sql("SELECT count(*) FROM mcppool_claims") == [(0,)]
+            async with asyncio.timeout(60):  # both gateways may have claimed it, one after the other
+                while await shared.sql("SELECT count(*) FROM mcppool_claims") != [(0,)]:
+                    await asyncio.sleep(0.01)
 
 
 async def test_a_socket_file_needs_no_password_and_a_wrong_one_is_visible(
