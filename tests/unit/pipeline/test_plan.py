@@ -20,7 +20,7 @@ async def test_a_plan_with_another_message_keeps_all_else() -> None:
         "kept": Rule("tools/call", 1.0, 2.0, "never", False, None), "call": call_of("tools/list"),
         "conceal": lambda body: body,
     }  # fmt: skip
-    assert set(others) == attributes_of(Plan) - {"body", "forward"}
+    assert set(others) == attributes_of(Plan) - {"body", "forward", "picked"}
     for name, value in others.items():
         setattr(plan, name, value)
     other = plan.with_message(b"[]", b"a: b\r\n")
