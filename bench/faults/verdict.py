@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.faults.cases import Case
 from bench.faults.clients import Record
-from bench.faults.scene import Scene
+from bench.faults.scene import CLIENTS, Scene
 
 ADDED_P99 = 0.1  # seconds that a fault may add, except to calls that wait at the bad replica
 SHARE = 1 / 20  # of the calls, for a slow replica
@@ -214,7 +214,9 @@ def _broken(
         yield f"{len(scene.sdk_failures)} calls of the SDK's clients failed, as {scene.sdk_failures[0]}"
     if case.read_wait is not None and verdict.longest_read > case.read_wait:
         yield f"a read waited {verdict.longest_read:.2f} s, longer than {case.read_wait:g} s"
-    if case.share and verdict.share is not None and verdict.share >= SHARE:
+    # Nobody knows that it is slow before its first answer: each client may wait there once, however few calls a busy
+    # machine makes meanwhile.
+    if case.share and verdict.share is not None and verdict.share >= SHARE and _there(scene, lines) > CLIENTS:
         yield f"the slow replica got {verdict.share:.1%} of the calls"
     if verdict.recovered is None and case.strategy != "response_time_based":  # which remembers for a minute, by design
         yield "the replica got no calls again"
@@ -222,8 +224,16 @@ def _broken(
 
 def _share(scene: Scene, lines: Sequence[Mapping[str, Any]]) -> float:
     """The bad replica's share of the calls that reached replicas during the fault."""
-    came = [x for x in lines if x.get("event") == "received" and scene.fault_began < x["at"] < scene.fault_ended]
-    return len([x for x in came if x["name"] == scene.bad.name]) / max(1, len(came))
+    return _there(scene, lines) / max(1, len(_came(scene, lines)))
+
+
+def _there(scene: Scene, lines: Sequence[Mapping[str, Any]]) -> int:
+    """Number of calls that reached the bad replica during the fault."""
+    return sum(x["name"] == scene.bad.name for x in _came(scene, lines))
+
+
+def _came(scene: Scene, lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [x for x in lines if x.get("event") == "received" and scene.fault_began < x["at"] < scene.fault_ended]
 
 
 def _class(record: Record) -> str:
