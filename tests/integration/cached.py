@@ -33,13 +33,14 @@ class HintServer(FaultServer):
         super().__init__(*arguments, **more)
         self.hints: dict[str, Any] = {"ttlMs": 60_000, "cacheScope": "private"}
         self.extra: dict[str, Any] = {}
+        self.capabilities: dict[str, Any] = {"tools": {"listChanged": True}, "resources": {"subscribe": True}}
         self.answers = 0
 
     def result(self, rpc: dict[str, Any]) -> dict[str, Any]:
         result = super().result(rpc)
         method = rpc.get("method", "")
         if method == "server/discover":
-            return {**result, "capabilities": {"tools": {"listChanged": True}, "resources": {"subscribe": True}}}
+            return {**result, "capabilities": self.capabilities}
         if method == "tools/call" or method.startswith("resources/") or method.endswith("/list"):
             self.answers += 1
             hints = {} if method == "tools/call" else self.hints
