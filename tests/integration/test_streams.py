@@ -24,7 +24,7 @@ from tests.integration.get_streams import said
 from tests.integration.raw_http import RawClient, ask, tool_call
 from tests.integration.raw_session import HELLO, RawSession, call, opened
 from tests.servers import pool_toml
-from tests.servers.faults import Exchange, FaultServer, healthy, reset_after, silent
+from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy, reset_after, silent
 from tests.servers.handshakes import Handshakes
 from tests.waiting import until
 
@@ -174,18 +174,24 @@ async def test_a_stream_that_its_client_can_resume_ends_without_an_error_and_has
     assert server.executed("write") == 1
 
 
-async def test_the_servers_stream_ends_with_its_client_which_gets_the_rest_at_once_when_it_resumes(
-    gateway: GatewayFactory, server: FaultServer, handshakes: Handshakes, http: aiohttp.ClientSession
-) -> None:
-    left = asyncio.Event()
+def silent_behind_its_id(left: asyncio.Event) -> Behaviour:
+    """Begin a stream with an event id, and say no more; `left` is set when its reader has gone."""
 
-    async def work(exchange: Exchange) -> None:
+    async def behave(exchange: Exchange) -> None:
         await begin(exchange)
         await send(exchange, PRIMING)
         await silent(exchange)
         left.set()
 
-    handshakes.call = work
+    return behave
+
+
+async def test_the_servers_stream_ends_with_its_client_which_gets_the_rest_at_once_when_it_resumes(
+    gateway: GatewayFactory, server: FaultServer, handshakes: Handshakes, http: aiohttp.ClientSession
+) -> None:
+    left = asyncio.Event()
+
+    handshakes.call = silent_behind_its_id(left)
     front = await asyncio.to_thread(gateway, pool_toml(server.url))
     session = await opened(http, front)
     async with posting(http, front, session, call("write")) as blocks:
@@ -199,19 +205,13 @@ async def test_a_client_that_resumes_a_stream_before_its_end_was_noticed_gets_th
 ) -> None:
     left = asyncio.Event()
 
-    async def work(exchange: Exchange) -> None:
-        await begin(exchange)
-        await send(exchange, PRIMING)
-        await silent(exchange)
-        left.set()
-
     async def resume(exchange: Exchange) -> None:
         await left.wait()
         await begin(exchange)
         await send(exchange, event({"jsonrpc": "2.0", "id": 1, "result": {"content": []}}, 2))
         await end(exchange)
 
-    handshakes.call, handshakes.stream = work, resume
+    handshakes.call, handshakes.stream = silent_behind_its_id(left), resume
     front = await asyncio.to_thread(gateway, pool_toml(server.url))
     session = await opened(http, front)
     async with posting(http, front, session, call("write")) as broken:

@@ -8,7 +8,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from mcppool.observe.metrics import PoolMetrics
-from mcppool.observe.tracing.span import current
 from mcppool.pipeline.admission.limits import Admission
 from mcppool.pipeline.admission.notifications import NotificationAdmission
 from mcppool.pipeline.attempt import Attempt, ResponseContext
@@ -124,7 +123,7 @@ class Attempts:
 
     def answered(self, attempt: DirectAttempt) -> None:
         """An attempt that was begun by `begin` has its answer."""
-        self.exchange.over(attempt)
+        self.exchange.over(attempt, attempt.connection)
         self._answered(attempt, None)
         attempt.outcome.attempt = None
         self.picker.attempt_over(attempt.endpoint, attempt.plan)
@@ -251,8 +250,7 @@ class Attempts:
             outcome.attempt = attempt
             attempt.movable = not plan.unsafe and not isinstance(former, Hung)
             if plan.hedge_after is None or call.session is not None:
-                traced = self.traced
-                await (self.exchange if traced is None or current.get() is None else traced).run(attempt)
+                await (self.traced or self.exchange).run(attempt)
             else:
                 await self.hedging.run(attempt, plan.hedge_after)
             self._answered(attempt, retries)

@@ -75,7 +75,7 @@ class Exchange:
                 attempt.outcome.learn("unknown" if response is None else "yes")
             raise
         finally:
-            self._over(attempt, connection)
+            self.over(attempt, connection)
 
     def begin(self, attempt: Attempt, taker: AnswerTaker, connection: Connection) -> None:
         """Send the request of an attempt over its connection, at the time when it was started; `taker` gets the answer
@@ -111,11 +111,8 @@ class Exchange:
             bound=session is not None, clock=None if session is None else session.streams, body=body,
         )  # fmt: skip
 
-    def over(self, attempt: Attempt) -> None:
-        """An attempt that was begun by `begin` has its answer."""
-        self._over(attempt, attempt.connection)
-
-    def _over(self, attempt: Attempt, connection: Connection | None) -> None:
+    def over(self, attempt: Attempt, connection: Connection | None) -> None:
+        """An attempt has ended; `connection` is the one that it leased."""
         attempt.endpoint.active -= 1
         self.metrics.in_flight -= 1
         attempt.connection = None

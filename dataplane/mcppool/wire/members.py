@@ -96,16 +96,12 @@ def read_first(decode: Callable[[bytes], _T], document: bytes) -> _T:
 def has_many_brackets(document: bytes) -> bool:
     """Whether a document may be nested so deeply that it matters how deep the stack is."""
     if len(document) > _COUNTED:
-        found, at = 0, document.find(b"{")
-        while at >= 0 and found < _FEW:
-            found += 1
-            at = document.find(b"{", at + 1)
-        if at < 0:
-            at = document.find(b"[")
-            while at >= 0 and found < _FEW:
+        found = 0
+        for bracket in (b"{", b"["):
+            at = -1
+            while found < _FEW and (at := document.find(bracket, at + 1)) >= 0:
                 found += 1
-                at = document.find(b"[", at + 1)
-        if at < 0:
+        if found < _FEW:
             return False
     found = 0
     for at in range(0, len(document), _COUNTED):
