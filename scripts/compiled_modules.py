@@ -69,6 +69,7 @@ COMPILED: Final = (
     "upstream/http/answer_times.py",
     "upstream/http/connection.py",
     "upstream/http/connection_pool.py",
+    "upstream/http/growth.py",
     "upstream/http/request_head.py",
     "upstream/http/response.py",
     "upstream/http/server_habits.py",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.upstream.http import answer_times, connection
+from mcppool.upstream.http import answer_times, connection, growth
 from mcppool.upstream.http import connection_pool as pool_module
 from tests.unit.upstream.leasing import Clock
 
@@ -13,6 +13,6 @@ from tests.unit.upstream.leasing import Clock
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Virtual time."""
     clock = Clock()
-    for module in (pool_module, connection, answer_times):
+    for module in (pool_module, growth, connection, answer_times):
         monkeypatch.setattr(module, "monotonic", clock)
     return clock

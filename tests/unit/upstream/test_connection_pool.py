@@ -20,7 +20,8 @@ from mcppool.upstream.failures import (
     TimedOut,
 )
 from mcppool.upstream.http.connection import Connection
-from mcppool.upstream.http.connection_pool import AGE_JITTER, ConnectionPool
+from mcppool.upstream.http.connection_pool import ConnectionPool
+from mcppool.upstream.http.growth import AGE_JITTER
 from mcppool.upstream.http.response import NEVER
 from mcppool.upstream.http.server_habits import SINGLE_USE, SINGLE_USE_FOR
 from mcppool.upstream.http.target import Target

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mcppool.upstream.http import answer_times
+from mcppool.upstream.http import answer_times, growth
 from mcppool.upstream.http import connection as connection_module
 from mcppool.upstream.http import connection_pool as pool_module
 from mcppool.upstream.http.connection import Connection
@@ -51,7 +51,7 @@ class Leases(RuleBasedStateMachine):
     def begin(self, most: int, floor: int, waiting: int, seed: int) -> None:
         self.clock = Clock()
         self.patch = pytest.MonkeyPatch()
-        for module in (pool_module, connection_module, answer_times):
+        for module in (pool_module, growth, connection_module, answer_times):
             self.patch.setattr(module, "monotonic", self.clock)
         self.loop = asyncio.new_event_loop()
         self.complaints: list[dict[str, Any]] = []

@@ -1,9 +1,7 @@
-"""The connections of one endpoint: leased one exchange at a time, opened ahead of demand, aged out.
+"""The connections of one endpoint: leased one exchange at a time, kept while they are fresh.
 
-Invariants, kept by every transition (all of them synchronous):
-* `leased + idle + dialling <= max_connections`;
-* while calls wait, as many connections are being opened as are needed or allowed: `dialling >= min(waiting, room)`;
-* a waiter is answered exactly once: with a connection, with the reason for having none, or by its own cancellation.
+A call that waits for a connection is answered exactly once: with a connection, with the reason for having none, or by
+its own cancellation. `Growth` decides how many connections there are.
 """
 
 from __future__ import annotations
@@ -17,16 +15,15 @@ from mcppool.spec import PoolSpec
 from mcppool.spec.plural import counted
 from mcppool.upstream.failures import ConnectFailed, DeadlineExceeded, QueueFull
 from mcppool.upstream.http.connection import Connection
-from mcppool.upstream.http.dialler import Dialler, StateEvent, StreamOwner
+from mcppool.upstream.http.dialler import Dialler, StateEvent
+from mcppool.upstream.http.growth import Growth
+from mcppool.upstream.http.long_lived_streams import LongLivedStreams
 from mcppool.upstream.http.response import NEVER
 from mcppool.upstream.http.server_habits import ASSUMED_KEEP_ALIVE, FRESH, ServerHabits, kept_for
 from mcppool.upstream.http.target import Target
 from mcppool.upstream.http.waiting_calls import Waiter, WaitingCalls
 from mcppool.upstream.timeouts import within
 
-AGE_JITTER = (
-    0.025  # largest difference of the ages of connections, as a share of `max_connection_age` (HikariCP's maxLifetime)
-)
 CLOSING = 5.0  # seconds until aborted connections must be closed, and a lookup of the host name be over
 
 
@@ -50,25 +47,27 @@ class ConnectionPool:
         self._idle: list[Connection] = []
         self._waiters = WaitingCalls()
         self._habits = ServerHabits()
-        self._dials: set[asyncio.Task[None]] = set()
         self._loop = loop or asyncio.get_running_loop()
         self._on_state = on_state
-        self.dialler = Dialler(target, self._loop, on_connect, on_state)
-        self._rng = rng or random.Random()
         self._closed = False
-        self._floor = 0
+        self.dialler = Dialler(target, self._loop, on_connect, on_state)
+        self._long_lived = LongLivedStreams(self.dialler, self.streams, self.doubt)
+        self._growth = Growth(
+            self.dialler, spec.connection_pool, self, self.leased, self._idle, self._waiters, self._loop,
+            rng or random.Random(),
+        )  # fmt: skip
         self.configure(spec)
 
     def configure(self, spec: PoolSpec) -> None:
         """Apply changed settings; open connections stay under the new ones."""
         self._spec = spec.connection_pool
-        self._floor = self._spec.min_connections
         # Hot values, read on every lease.
         self._acquire_timeout = self._spec.acquire_timeout
         self._max_idle = self._spec.max_idle_time
         self._kept = min(self._max_idle, ASSUMED_KEEP_ALIVE)
-        self._shrink()
-        self._dial_for_waiters()
+        for surplus in self._growth.configure(self._spec):
+            surplus.retire_at = surplus.stale_at = self.stale_from = 0.0
+        self._growth.open_for_waiters()
 
     @property
     def target(self) -> Target:
@@ -85,7 +84,7 @@ class ConnectionPool:
     @property
     def dialling(self) -> int:
         """Connections that are being opened."""
-        return len(self._dials)
+        return self._growth.dialling
 
     @property
     def waiting(self) -> int:
@@ -95,7 +94,7 @@ class ConnectionPool:
     @property
     def size(self) -> int:
         """Connections that exist or are being opened."""
-        return len(self.leased) + len(self._idle) + len(self._dials)
+        return self._growth.size
 
     # --- leases --------------------------------------------------------------------------------------------------
 
@@ -124,7 +123,7 @@ class ConnectionPool:
                     continue
             self.leased.add(connection)
             if not idle:
-                self._grow()
+                self._growth.open_ahead()
             return connection
         return None
 
@@ -166,7 +165,7 @@ class ConnectionPool:
             self._waiters.appendleft(entry)  # it keeps its turn
         else:
             self._waiters.append(entry)
-        self._dial_for_waiters()
+        self._growth.open_for_waiters()
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -182,12 +181,7 @@ class ConnectionPool:
 
         Raises ConnectFailed.
         """
-        connection = await self.dialler.open(StreamOwner(self.streams, self.doubt), self._spec.connection_timeout)
-        if self._closed or connection.closing:
-            connection.close()
-            raise ConnectFailed("the endpoint is being removed" if self._closed else "the server closed the connection")
-        self.streams.add(connection)
-        return connection
+        return await self._long_lived.open(self._spec.connection_timeout)
 
     def connection_released(self, connection: Connection) -> None:
         """An exchange is over: the connection goes to the longest waiter, or becomes idle."""
@@ -223,19 +217,17 @@ class ConnectionPool:
         self.leased.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-            # The server (or our own idle limit) ends unused connections: holding the floor would only churn.
-            self._floor = min(self._floor, self.size)
-        elif not self._closed:
-            self._hold_floor()  # its age, its answer or a fault ended it
+            self._growth.lower_floor()
+        else:
+            self._growth.hold_floor()  # its age, its answer or a fault ended it
         if self._waiters:
-            self._dial_for_waiters()
-
-    # --- growth and shrinking ------------------------------------------------------------------------------------
+            self._growth.open_for_waiters()
 
     def warm_up(self) -> None:
         """Open the floor of connections ahead of the first call: at the start, and when the endpoint has come back."""
-        self._floor = self._spec.min_connections
-        self._hold_floor()
+        self._growth.warm_up()
+
+    # --- calls that take long ------------------------------------------------------------------------------------
 
     def sweep(self, now: float) -> None:
         """Check everything that has a time limit: exchanges, waiters, idle connections. Called a few times a second
@@ -253,7 +245,7 @@ class ConnectionPool:
     def waiting_since(self) -> float:
         """When the oldest call here that still waits for an answer or a connection began to wait; infinity if none
         does."""
-        queued = self._waiters[0].since if self._waiters and self._dials else NEVER
+        queued = self._waiters[0].since if self._waiters and self._growth.dialling else NEVER
         return min(queued, min((c.waiting_since for c in self.leased), default=NEVER))
 
     def tools_at_work(self) -> set[str]:
@@ -281,14 +273,13 @@ class ConnectionPool:
 
     def end_streams(self) -> None:
         """Close long-lived streams: an open one keeps a server from ending (design §1.12)."""
-        for connection in list(self.streams):
-            connection.close()
+        self._long_lived.end()
 
     def close(self) -> None:
         """Close idle connections and refuse new leases; leased ones close at their release."""
         self._closed = True
-        for task in list(self._dials):
-            task.cancel()
+        self._long_lived.close()
+        self._growth.close()
         for connection in list(self._idle):
             connection.close()
         self._waiters.fail(ConnectFailed("the endpoint is being removed"))
@@ -303,22 +294,9 @@ class ConnectionPool:
     async def aclose(self) -> None:
         """Close everything now, and wait until each descriptor of the endpoint is closed, those of checks too."""
         self.abort()
-        if self._dials:
-            await asyncio.wait(self._dials)  # they are cancelled
+        await self._growth.wait_closed()
         if not await self.target.sockets.wait_closed(CLOSING):
             raise TimeoutError(f"{self.target.sockets.open} sockets were not closed within {CLOSING:g} s")
-
-    # --- inside --------------------------------------------------------------------------------------------------
-
-    def _shrink(self) -> None:
-        """Remove connections above `max_connections`: dials at once, the others when they are free."""
-        excess = max(0, self.size - self._spec.max_connections)
-        dials = list(self._dials)[:excess]
-        for task in dials:
-            task.cancel()
-        oldest_first = sorted(self.leased, key=lambda connection: connection.opened)
-        for connection in [*self._idle, *oldest_first][: excess - len(dials)]:
-            connection.retire_at = connection.stale_at = self.stale_from = 0.0
 
     def _unused(self, now: float) -> Connection | None:
         """An idle connection that has carried no call yet. If there is none, there is room to open one."""
@@ -326,49 +304,6 @@ class ConnectionPool:
             if not connection.used and now < connection.stale_at and connection.last_used > self._habits.doubted:
                 self._idle.remove(connection)
                 return connection
-        if self.size >= self._spec.max_connections:
+        if self._growth.full:
             self._idle.pop(0).close()
         return None
-
-    def _grow(self) -> None:
-        """A call took the last idle connection: open one ahead of the next call."""
-        if self.size < self._spec.max_connections and not self._dials and len(self.leased) > 1:
-            self._floor = self._spec.min_connections
-            self._dial()
-
-    def _hold_floor(self) -> None:
-        while self.size < self._floor and not self._closed:
-            self._dial()
-
-    def _dial_for_waiters(self) -> None:
-        while not self._closed and len(self._dials) < len(self._waiters) and self.size < self._spec.max_connections:
-            self._dial()
-
-    def _dial(self) -> None:
-        task = self._loop.create_task(self._connect())
-        self._dials.add(task)
-        task.add_done_callback(self._dialled)
-
-    def _dialled(self, task: asyncio.Task[None]) -> None:
-        self._dials.discard(task)
-        if self._waiters and not self._closed:
-            self._dial_for_waiters()
-
-    async def _connect(self) -> None:
-        try:
-            connection = await self.dialler.open(self, self._spec.connection_timeout)
-        except ConnectFailed as failure:
-            self._waiters.fail(failure)
-            return
-        connection.retire_at = monotonic() + self._age()
-        task = asyncio.current_task()
-        if not connection.closing and task is not None:
-            self._dials.discard(task)  # it now counts as a connection, not as a dial
-            self.leased.add(connection)
-            self.connection_released(connection)
-            if not self._idle and not self._waiters:
-                self._grow()
-
-    def _age(self) -> float:
-        age = self._spec.max_connection_age
-        return age * (1 - self._rng.random() * AGE_JITTER) if age else NEVER

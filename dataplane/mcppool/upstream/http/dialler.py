@@ -15,24 +15,6 @@ StateEvent = Callable[[str, float], None]
 the seconds until it did."""
 
 
-class StreamOwner:
-    """The owner of long-lived streams: no other call uses their connections."""
-
-    def __init__(self, streams: set[Connection], doubt: Callable[[], None]) -> None:
-        self._streams = streams
-        self._doubt = doubt
-
-    def connection_released(self, connection: Connection) -> None:
-        """A stream has ended."""
-        connection.close()
-
-    def connection_closed(self, connection: Connection) -> None:
-        """Its connection is gone."""
-        self._streams.discard(connection)
-        if connection.cut:
-            self._doubt()
-
-
 class Dialler:
     """Dials `target`. `on_connect` receives each failure, and None for each success."""
 
