@@ -21,6 +21,7 @@ COMPILED: Final = (
     "gateway/http/connection_usage.py",
     "gateway/http/head_cache.py",
     "gateway/http/http_request.py",
+    "gateway/http/inflow.py",
     "gateway/http/reader.py",
     "gateway/http/response_writer.py",
     "gateway/http/send_buffer.py",

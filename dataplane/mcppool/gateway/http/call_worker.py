@@ -120,6 +120,17 @@ class CallWorker(Generic[C]):
         elif direct is None:
             task.cancel()
 
+    def client_gone(self, detached: set[asyncio.Task[None]], *, call_goes_on: bool) -> None:
+        """The connection is closed: a call that goes on without its client does so in a task in `detached`; any other
+        is cancelled."""
+        task = self.take_task()
+        if task is None:
+            return
+        detached.add(task)
+        task.add_done_callback(detached.discard)
+        if not (call_goes_on and self.calling):
+            self.cancel()
+
     def _run(self, rest: Rest) -> None:
         self._phase = STARTING
         if self._next is not None:

@@ -23,7 +23,6 @@ from mcppool.gateway.http.connection_state import (
     IDLE,
     IDLE_TIMEOUT,
     LINGERING,
-    MIN_RECEIVED,
     NEVER,
     OUTLIVES_CLIENT,
     READING_BODY,
@@ -35,12 +34,13 @@ from mcppool.gateway.http.connection_state import (
 )
 from mcppool.gateway.http.connection_usage import ConnectionUsage
 from mcppool.gateway.http.http_request import HttpRequest
+from mcppool.gateway.http.inflow import Inflow
 from mcppool.gateway.http.listener_context import ListenerContext
 from mcppool.gateway.http.reader import RequestReader
+from mcppool.gateway.http.refusals import refuse_connection, refuse_request
 from mcppool.gateway.http.response_writer import ENDED, ResponseWriter
 from mcppool.gateway.http.send_buffer import SendBuffer
 from mcppool.gateway.http.validation import Malformed
-from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 
 MAX_PENDING: Final = 16 * 1024
 """Bytes after a request in progress that are read from the socket: enough to see a client disconnect."""
@@ -61,8 +61,8 @@ class HttpConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_buffer", "_certificate", "_connections", "_mark", "_reader", "_reading", "_received", "_shared", "_transport",
-        "attended", "deadline", "lifetime", "response", "state", "usage", "worker",
+        "_buffer", "_certificate", "_connections", "_inflow", "_reader", "_shared", "_transport", "attended",
+        "deadline", "lifetime", "response", "state", "usage", "worker",
     )  # fmt: skip
 
     def __init__(self, shared: ListenerContext, handler: Handler, connections: set[HttpConnection]) -> None:
@@ -72,9 +72,7 @@ class HttpConnection(asyncio.Protocol):
         self._buffer = SendBuffer(shared.metrics, shared.answers)
         self._transport: asyncio.Transport | None = None
         self._certificate: ClientCertificate | None = None
-        self._reading = True
-        self._received = 0  # bytes
-        self._mark = 0  # `_received` when the body began, or when enough of it had come
+        self._inflow = Inflow()
         self.response = ResponseWriter(shared, self._reader, self._buffer)
         self.worker = CallWorker(shared.loop, handler, self)
         self.usage = ConnectionUsage(shared.clients, self._reader, self._buffer)
@@ -122,6 +120,7 @@ class HttpConnection(asyncio.Protocol):
         """A client has connected."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop has a class of its own
         shared = self._shared
+        self._inflow.attach(self._transport)
         self._buffer.attach(self._transport, shared.loop, self._full, self._writable)
         shared.metrics.listener_opened += 1
         peer = transport.get_extra_info("peername")
@@ -140,7 +139,7 @@ class HttpConnection(asyncio.Protocol):
         state = self.state
         if state is LINGERING or state is CLOSING or state is CLOSED:
             return
-        self._received += len(data)
+        self._inflow.received += len(data)
         reader = self._reader
         try:
             unread = reader.feed(data)
@@ -150,14 +149,14 @@ class HttpConnection(asyncio.Protocol):
         state = self.state
         if state is SERVING or state is ENDING or state is FLUSHING or state is AWAITING_TURN:
             if unread and (reader.pending > MAX_PENDING or reader.holds_head):
-                self._pause_reading()
+                self._inflow.pause()
         elif reader.behind:
-            self._pause_reading()
+            self._inflow.pause()
             shared.reads.read_later(self)
         else:
             self._await_request()
             if reader.in_body and reader.discards:
-                self._pause_reading()
+                self._inflow.pause()
                 shared.reads.discard_later(self)
 
     def eof_received(self) -> bool:
@@ -170,21 +169,14 @@ class HttpConnection(asyncio.Protocol):
         calling = self.state in _CALLING
         self._enter(CLOSED)
         self.response.cut()
-        shared = self._shared
         self._connections.discard(self)
-        shared.metrics.listener_closed += 1
+        self._shared.metrics.listener_closed += 1
         self._reader.abandon()
         self._buffer.resume()
         self.attended.leave()
         self.usage.depart()
-        worker = self.worker
-        task = worker.take_task()
-        if task is not None:
-            shared.detached.add(task)
-            task.add_done_callback(shared.detached.discard)
-            goes_on = calling and worker.calling and self.lifetime is OUTLIVES_CLIENT
-            if not goes_on or self.response.left_to_resume:
-                worker.cancel()
+        outlives = calling and self.lifetime is OUTLIVES_CLIENT and not self.response.left_to_resume
+        self.worker.client_gone(self._shared.detached, call_goes_on=outlives)
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
@@ -252,7 +244,7 @@ class HttpConnection(asyncio.Protocol):
                 self.response.abort()
         elif state in _CALLING:
             self.deadline = self.response.comment_if_silent(monotonic())
-        elif state is READING_BODY and self._received - self._mark >= MIN_RECEIVED:
+        elif state is READING_BODY and self._inflow.progresses():
             self._enter(READING_BODY)
         elif state is READING_HEAD or state is READING_BODY:
             self._refuse(Malformed(408, "timeout", "the request did not come in time"))
@@ -282,12 +274,12 @@ class HttpConnection(asyncio.Protocol):
         if self.state not in _CALLING:
             self._await_request()
         if reader.pending <= MAX_PENDING and not reader.holds_head:
-            self._resume_reading()
+            self._inflow.resume()
 
     def resume(self) -> None:
         """Take more bytes from the socket."""
         if self.state is not CLOSED:
-            self._resume_reading()
+            self._inflow.resume()
 
     def shut(self) -> None:
         """Close if idle. Otherwise the call is finished first, and its response says `connection: close`."""
@@ -317,7 +309,7 @@ class HttpConnection(asyncio.Protocol):
         elif timeout is not None:
             self.deadline = monotonic() + timeout
             if state is READING_BODY:
-                self._mark = self._received
+                self._inflow.watch()
             elif state is FLUSHING or state is CLOSING:
                 self._buffer.watch()
 
@@ -346,8 +338,8 @@ class HttpConnection(asyncio.Protocol):
         else:
             self.state = IDLE
             self.deadline = monotonic() + IDLE_TIMEOUT
-            if not self._reading:
-                self._resume_reading()
+            if self._inflow.paused:
+                self._inflow.resume()
 
     def _deliver(self, request: HttpRequest) -> None:
         """Begin the call of a request."""
@@ -365,35 +357,21 @@ class HttpConnection(asyncio.Protocol):
 
     def _turn_away(self, key: str) -> None:
         """Refuse a connection over a cap, and close it at once: the cap is about open connections."""
-        self.response.keep_alive = False
         self._shared.turn_away(key, self.usage.address)
-        reason = Reason.OVERLOADED
-        body = fault_body(None, reason, f"Too many connections: listener.{key} is reached", delivered="no", attempts=0)
-        self.response.error(REASONS[reason].status, body, b"retry-after: 1\r\n")
+        refuse_connection(self.response, key)
         self._close()
 
     def _refuse(self, malformed: Malformed) -> None:
-        """Refuse a malformed request; later bytes cannot be understood. Its sender gets a moment to read the error,
-        because a close with unread bytes resets the connection."""
+        """Refuse a malformed request, and close. Its sender gets a moment to read the error: a close with unread bytes
+        resets the connection."""
         self._enter(LINGERING)
         self._shared.metrics.refuse(malformed.reason)
         self._reader.abandon()
-        self.response.start_refusal()
-        self.response.error(malformed.status, error_body(None, INVALID_REQUEST, malformed.message))
+        refuse_request(self.response, malformed)
         transport = self._transport
         if transport is None or not transport.can_write_eof():
             self._close()
             return
         self._buffer.flush()
         transport.write_eof()
-        self._resume_reading()
-
-    def _pause_reading(self) -> None:
-        if self._reading and self._transport is not None and not self._transport.is_closing():
-            self._reading = False
-            self._transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if not self._reading and self._transport is not None and not self._transport.is_closing():
-            self._reading = True
-            self._transport.resume_reading()
+        self._inflow.resume()
