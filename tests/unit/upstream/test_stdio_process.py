@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
+
+import pytest
 
 from mcppool.upstream.stdio.launcher import ChildProcess, Launcher
 from mcppool.upstream.stdio.process import Process
@@ -35,9 +38,10 @@ class Child:
         self.theirs, self.stdin = os.pipe()
         self.stdout, self.output = os.pipe()
         self.stderr, self.errors = os.pipe()
+        self.killed = False
 
     def kill(self) -> None:
-        raise AssertionError("it has ended by itself")
+        self.killed = True
 
 
 class Launches:
@@ -68,3 +72,35 @@ async def test_the_last_words_of_a_process_come_before_its_end_however_late_they
     os.close(launches.child.theirs)
     assert hearer.told == ["the database is not there", "over"]
     assert process.end == "it exited with code 1"
+    assert not launches.child.killed
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_start_that_is_cancelled_ends_the_process_and_closes_its_streams(turns: int) -> None:
+    launches, hearer = Launches(), Heard()
+    process = Process(cast(Launcher, launches), ["program"], {}, hearer)
+    starting = asyncio.create_task(process.start())
+    await asyncio.sleep(0)  # the process runs
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    starting.cancel()
+    cancelled = isinstance((await asyncio.gather(starting, return_exceptions=True))[0], asyncio.CancelledError)
+    assert launches.child.killed == cancelled
+    if not cancelled:
+        launches.exit(0)
+        await process.stop()
+    await until(process.ended.is_set, "its end")
+    launches.exit(9)
+    child = launches.child
+    await until(lambda: not any(map(is_open, (child.stdin, child.stdout, child.stderr))), "its streams are closed")
+    for descriptor in (child.theirs, child.output, child.errors):
+        os.close(descriptor)
+    assert hearer.told == ["over"]
+
+
+def is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

@@ -11,7 +11,7 @@ from typing import Protocol
 from mcppool.upstream.failures import ConnectionLost
 from mcppool.upstream.stdio.launcher import ChildProcess, Launcher
 from mcppool.upstream.stdio.lines import Lines, open_lines
-from mcppool.upstream.stdio.streams import Input, close_all, open_input, shown
+from mcppool.upstream.stdio.streams import Input, open_input, shown
 from mcppool.wire.bulk import BULK
 
 LINE_LIMIT = 64 * 1024 * 1024  # bytes of one message
@@ -63,17 +63,19 @@ class Process:
     async def start(self) -> None:
         """Start it, in a new session. Raises OSError if the command cannot be run."""
         child = self._child = await self._launcher.start(self._command, self._environment, self._exit)
-        taken: list[int] = []
+        opening = asyncio.ensure_future(self._open(child))
         try:
-            self._input = await open_input(child.stdin)
-            taken.append(child.stdin)
-            for descriptor, lines in ((child.stdout, self._messages), (child.stderr, self._errors)):
-                await open_lines(descriptor, lines)
-                taken.append(descriptor)
+            # A pipe whose opening is cancelled is closed by its loop and by its file: the second may hit another file.
+            await asyncio.shield(opening)
         except BaseException:
-            close_all(*({child.stdin, child.stdout, child.stderr} - set(taken)))
             child.kill()
+            opening.add_done_callback(lambda _: self._over())
             raise
+
+    async def _open(self, child: ChildProcess) -> None:
+        self._input = await open_input(child.stdin)
+        await open_lines(child.stdout, self._messages)
+        await open_lines(child.stderr, self._errors)
 
     async def send(self, message: bytes) -> None:
         """Write one message, after the program has read the ones before. A large message is written in the background
@@ -144,6 +146,8 @@ class Process:
         """It has exited, and everything that it had started has ended: only the rest in the pipe may still come."""
         self.end = _end_of(status) if self.end == "it has not ended" else self.end
         self._exited.set()
+        if self.ended.is_set():
+            return
         if self._output_over and self._errors_over:
             self._over()
             return

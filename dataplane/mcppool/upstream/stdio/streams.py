@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import unicodedata
-from contextlib import suppress
 from io import FileIO
 from typing import Final, cast
 
@@ -132,13 +130,6 @@ async def open_input(descriptor: int) -> Input:
     """Open the gateway's end of a program's standard input."""
     _, protocol = await asyncio.get_running_loop().connect_write_pipe(Input, FileIO(descriptor, "w"))
     return protocol
-
-
-def close_all(*descriptors: int) -> None:
-    """Close the descriptors that no transport owns."""
-    for descriptor in descriptors:
-        with suppress(OSError):
-            os.close(descriptor)
 
 
 def shown(line: bytes) -> str:
