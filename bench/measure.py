@@ -8,8 +8,10 @@ import re
 import resource
 import subprocess
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bench import machine
 from bench.processes import Failed, busy_seconds, wait_until_at_rest
@@ -35,37 +37,69 @@ class Round:
 
 
 def measure(bench: Bench, target: Target, scene: Scene, seconds: int, sessions: Path | None = None) -> Round:
-    """Load a target for so many seconds, once all processes of the benchmark are at rest; `sessions` is a file with a
-    legacy session id for each client.
+    """Load a target for so many seconds; `sessions` is a file with a legacy session id for each client.
 
-    Raises Failed when they do not come to rest, an answer was not 2xx, or the upstream executed fewer calls than were
-    answered."""
-    argv = [machine.tool("wrk"), "-t1", f"-c{scene.clients}", f"-d{seconds}s", "-s", str(SCRIPT)]
-    argv += [*(["-H", f"Authorization: Bearer {target.token}"] if target.token else []), target.url, "--"]
-    argv += scene.load(sessions)
+    Raises Failed as `measure_together` does."""
+    return measure_together(bench, target, [target], scene, seconds, sessions)
+
+
+def measure_together(
+    bench: Bench, target: Target, gateways: Sequence[Target], scene: Scene, seconds: int, sessions: Path | None = None
+) -> Round:
+    """Load these gateways at the same time, each by a load generator of its own with an equal part of the clients.
+    `target` has the processes of all.
+
+    The load begins once all processes of the benchmark are at rest. Raises Failed when they do not come to rest, an
+    answer was not 2xx, or the upstream executed fewer calls than were answered."""
+    part = replace(scene, clients=scene.clients // len(gateways))
     executed = executed_calls(bench)
     wait_until_at_rest([process for process in bench.processes if process.child.poll() is None])
     began, busy, ours, cpu = time.monotonic(), busy_seconds(bench.cores), bench_cpu(bench, target), target_cpu(target)
-    done = subprocess.run(
-        argv,
-        capture_output=True,
-        text=True,
-        timeout=seconds + 30,
-        check=False,
-        preexec_fn=lambda: os.sched_setaffinity(0, {bench.load_core}),
-    )
+    loads = [start_load(bench, gateway, part, seconds, sessions) for gateway in gateways]
+    results = [result_of(load, seconds) for load in loads]
     cpu = target_cpu(target) - cpu
     ours = bench_cpu(bench, target) - ours
     others = max(0.0, busy_seconds(bench.cores) - busy - ours) / len(bench.cores) / (time.monotonic() - began)
-    line = re.search(r"^RESULT (.*)$", done.stdout, re.M)
-    if line is None:
-        raise Failed(f"wrk ended with status {done.returncode}: {done.stderr or done.stdout}")
-    result = json.loads(line[1])
     executed = executed_calls(bench) - executed
-    calls, errors = result["calls"], sum(result["errors"].values())
-    if errors or not calls or executed < calls:
-        raise Failed(f"{target.name}: {calls} answers, {executed} calls executed, errors {result['errors']}")
-    return Round(calls, calls / result["seconds"], result["p50"], result["p99"], cpu / calls, others, errors, executed)
+    calls = sum(result["calls"] for result in results)
+    errors = [result["errors"] for result in results]
+    failed = sum(sum(each.values()) for each in errors)
+    if failed or not calls or executed < calls:
+        raise Failed(f"{target.name}: {calls} answers, {executed} calls executed, errors {errors}")
+    rate = sum(result["calls"] / result["seconds"] for result in results)
+    p50, p99 = (max(result[name] for result in results) for name in ("p50", "p99"))
+    return Round(calls, rate, p50, p99, cpu / calls, others, failed, executed)
+
+
+def start_load(
+    bench: Bench, target: Target, scene: Scene, seconds: int, sessions: Path | None
+) -> subprocess.Popen[str]:
+    """Start a load generator."""
+    argv = [machine.tool("wrk"), "-t1", f"-c{scene.clients}", f"-d{seconds}s", "-s", str(SCRIPT)]
+    argv += [*(["-H", f"Authorization: Bearer {target.token}"] if target.token else []), target.url, "--"]
+    argv += scene.load(sessions)
+    return subprocess.Popen(
+        argv,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, {bench.load_core}),
+    )
+
+
+def result_of(load: subprocess.Popen[str], seconds: int) -> dict[str, Any]:
+    """What a load generator says when it ends. Raises Failed if it says nothing."""
+    try:
+        stdout, stderr = load.communicate(timeout=seconds + 30)
+    except subprocess.TimeoutExpired:
+        load.kill()
+        load.communicate()
+        raise Failed("wrk does not end") from None
+    line = re.search(r"^RESULT (.*)$", stdout, re.M)
+    if line is None:
+        raise Failed(f"wrk ended with status {load.returncode}: {stderr or stdout}")
+    found: dict[str, Any] = json.loads(line[1])
+    return found
 
 
 def target_cpu(target: Target) -> float:

@@ -14,7 +14,6 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +21,7 @@ from typing import cast
 
 from bench import command, machine, report, targets, turns
 from bench.command import Result
-from bench.measure import Round, measure, target_cpu
+from bench.measure import Round, measure_together
 from bench.processes import Process
 from bench.scenes import Scene
 from bench.targets import Bench, Target
@@ -97,16 +96,9 @@ def started(bench: Bench, name: str, kind: Kind) -> list[Target]:
 
 
 def together(rows: Mapping[str, Sequence[Target]], bench: Bench, target: Target, scene: Scene, seconds: int) -> Round:
-    """Load the gateways of a row with two load generators, each with half of the clients; return one round of both."""
+    """Load the gateways of a row with two load generators at the same time, each with half of the clients."""
     gateways = rows[target.name]
-    loads = [gateways[0], gateways[-1]]
-    part = replace(scene, clients=scene.clients // len(loads))
-    cpu = target_cpu(target)
-    with ThreadPoolExecutor() as threads:
-        rounds = list(threads.map(lambda gateway: measure(bench, gateway, part, seconds), loads))
-    calls = sum(each.calls for each in rounds)
-    cpu = target_cpu(target) - cpu
-    return replace(rounds[0], calls=calls, rate=sum(each.rate for each in rounds), cpu=cpu / calls)
+    return measure_together(bench, target, [gateways[0], gateways[-1]], scene, seconds)
 
 
 def spread(target: Target, cores: Sequence[int]) -> None:
