@@ -25,7 +25,10 @@ class Failed(Exception):
 
 
 class Process:
-    """One child on one core. `stop` ends it: SIGTERM, then SIGKILL after five seconds."""
+    """One child on one core. `stop` ends it: SIGTERM, then SIGKILL after five seconds.
+
+    It has a session of its own. Linux gives each session an equal share of a core (autogroup), and the workers of a
+    gateway have sessions of their own, too."""
 
     def __init__(self, argv: Sequence[str], core: int, log: Path, stdout: int | None = None) -> None:
         self.argv, self.log = argv, log
@@ -36,6 +39,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=errors if stdout is None else stdout,
                 stderr=errors,
+                start_new_session=True,
                 preexec_fn=lambda: os.sched_setaffinity(0, {core}),
             )
 

@@ -120,6 +120,9 @@ class SharedLimiter:
         if self._given_up == given_up:
             self._most = spare
             self.spare += spare
+            if self.spare > spare:  # calls that came at once asked each, and each got some to spare
+                self._leave(self.spare - spare)
+                self.spare = spare
         else:  # they were called back after they were given, but before this call went on
             self._leave(spare)
         return refusal

@@ -18,7 +18,7 @@ MAX_BUCKETS: Final = 100_000
 """Upper bound on token buckets; the least recently used are forgotten, as if they were full."""
 LENT_SECONDS: Final = 0.01
 """The tokens that come with one are at most those of so many seconds, ..."""
-MAX_LENT: Final = 64
+MAX_LENT: Final = 1024
 """... and at most so many."""
 
 Taken = tuple[int, float, list[int]]

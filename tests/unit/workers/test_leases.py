@@ -32,14 +32,19 @@ class Worker:
         self.state = state
         self.capacity = capacity
         self.questions = 0
+        self.told_leave = 0
         self.ours = Channel(lambda _, arguments: self.leases.call_back(*arguments), lambda *_: None)
-        self.theirs = Channel(self._answer, lambda news, arguments: state.hear(number, news, arguments))
+        self.theirs = Channel(self._answer, self._hear)
         self.leases = Leases(self.ours)
         self.limiter = SharedLimiter(self.leases, "demo", "limits.pool", "pool", lambda: self.capacity, queue)
 
     def _answer(self, question: str, arguments: list[Any]) -> Any:
         self.questions += 1
         return self.state.answer(self.number, question, arguments)
+
+    def _hear(self, news: str, arguments: list[Any]) -> None:
+        self.told_leave += news == "leave"
+        self.state.hear(self.number, news, arguments)
 
     async def open(self) -> None:
         for channel, sock in zip((self.ours, self.theirs), socket.socketpair(), strict=True):
@@ -149,6 +154,20 @@ async def test_most_calls_of_a_wide_limit_ask_nobody() -> None:
             assert await one.enters()
             one.limiter.leave()
         assert one.questions == before
+
+
+async def test_calls_that_come_at_once_keep_the_spare_places_of_one_question_only() -> None:
+    async with gateway(2, capacity=100_000) as (one, _):
+        calls = [asyncio.create_task(one.enters()) for _ in range(20)]
+        assert all(await asyncio.gather(*calls))
+        assert one.limiter.spare == MAX_SPARE
+        await one.told()
+        told = one.told_leave
+        assert told < 20
+        for _ in calls:
+            one.limiter.leave()
+        await one.told()
+        assert one.told_leave - told <= 20
 
 
 async def test_spare_places_without_use_go_back(monkeypatch: pytest.MonkeyPatch) -> None:
