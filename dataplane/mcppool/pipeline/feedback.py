@@ -52,10 +52,9 @@ class Feedback:
             self._tell(Lesson.TOOL_ANSWERED, endpoint, plan)
         endpoint.stats.answered_at = now
         endpoint.latency.observe(now - started, now)
-        endpoint.success.observe(True, now)
-        outlier = endpoint.health.outlier
-        remembers = outlier.row.length or outlier.ejections or outlier.ejected_until is not None
-        if remembers:
+        endpoint.success.succeed()
+        if endpoint.health.blemished:
+            outlier = endpoint.health.outlier
             if outlier.failures or outlier.probation:
                 self._tell(Lesson.ANSWERED, endpoint, plan, trial=outlier.probation)
             self._answered(endpoint, now)

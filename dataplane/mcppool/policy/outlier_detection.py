@@ -47,6 +47,11 @@ class OutlierState:
     well_since: float = NEVER
 
     @property
+    def clean(self) -> bool:
+        """Whether an answer would change nothing here."""
+        return not self.row.length and not self.ejections and self.ejected_until is None
+
+    @property
     def failures(self) -> int:
         """Failed attempts in a row."""
         return self.row.length

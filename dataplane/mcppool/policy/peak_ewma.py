@@ -13,7 +13,7 @@ from typing import Final
 
 DECAY: Final = 10.0  # seconds
 SHARE: Final = 0.1  # of a sample in the moving average
-GRAIN: Final = 0.01  # seconds after a sample in which a lower one changes almost nothing: saves an exponential
+GRAIN: Final = 0.1  # seconds after a sample in which a lower one changes almost nothing: saves an exponential
 
 
 class PeakEwma:

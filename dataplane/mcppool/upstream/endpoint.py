@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from functools import lru_cache
 from math import inf
 from urllib.parse import urlsplit
 
@@ -28,6 +29,12 @@ from mcppool.upstream.http.target import Target
 from mcppool.upstream.http.tls import UpstreamTls
 from mcppool.upstream.named_metadata import NamedMetadata
 from mcppool.upstream.stats import EndpointStats
+
+
+@lru_cache(maxsize=1024)
+def _weight(configured: int) -> float:
+    """One number for all endpoints of a weight: each call compares those of two endpoints."""
+    return float(configured)
 
 
 class Endpoint:
@@ -68,7 +75,7 @@ class Endpoint:
         https = parts.scheme == "https"
         self.target = Target(host, port, tls if https else None, authority, path, trouble)
         self.head = RequestHead(spec, pool, authority, credentials)
-        self.weight = float(spec.weight)
+        self.weight = self.full_weight
         self.zone = spec.zone
         self.priority = spec.priority
         self.active = 0
@@ -133,7 +140,7 @@ class Endpoint:
     @property
     def full_weight(self) -> float:
         """The configured weight, before slow start scales it."""
-        return float(self.spec.weight)
+        return _weight(self.spec.weight)
 
     def drain(self) -> None:
         """Take no new request; calls in flight go on."""
@@ -143,7 +150,7 @@ class Endpoint:
     def reconfigure(self, spec: EndpointSpec, pool: PoolSpec, credentials: Credentials | None = None) -> None:
         """Apply changed settings of the same address."""
         self.spec = spec
-        self.weight = float(spec.weight)
+        self.weight = self.full_weight
         self.zone = spec.zone
         self.priority = spec.priority
         self.head = RequestHead(spec, pool, self.target.authority, credentials)

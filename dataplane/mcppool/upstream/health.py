@@ -57,12 +57,13 @@ class EndpointHealth(Generic[OwnerT]):
     where its slow start begins; None without slow start. `refuses_checks` is the HTTP status of its refusals of
     checks. `contacted`: a check has a connection to it and its answer may still come. `suspected`: a call waits
     unusually long and the prober looks; `looked` is the time of its last look. `since` is the time at which the state
-    last changed (monotonic seconds).
+    last changed (monotonic seconds). `blemished`: an answer to a call matters, because `outlier` remembers failures or
+    ejections; each call reads this in place of them.
     """
 
     __slots__ = (
-        "_owner", "_probation", "available_since", "checks", "contacted", "looked", "outlier", "refuses_checks",
-        "silences", "since", "state", "suspected",
+        "_owner", "_probation", "available_since", "blemished", "checks", "contacted", "looked", "outlier",
+        "refuses_checks", "silences", "since", "state", "suspected",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +77,7 @@ class EndpointHealth(Generic[OwnerT]):
         self.since = monotonic()
         self.checks = HealthState()
         self.outlier = OutlierState()
+        self.blemished = False
         self.silences = Silences()
         self.refuses_checks: int | None = None
         self.available_since: float | None = None
@@ -181,7 +183,9 @@ class EndpointHealth(Generic[OwnerT]):
     def call_answered(self, now: float, limits: OutlierLimits, *, trial: bool = False) -> bool:
         """A call got a valid answer; returns whether that ended an ejection. Call `recovered` then. `trial`: it was the
         trial of another process."""
-        return self.outlier.succeeded(now, limits, trial=trial)
+        recovers = self.outlier.succeeded(now, limits, trial=trial)
+        self.blemished = not self.outlier.clean
+        return recovers
 
     def recovered(self) -> None:
         """Its trial call during probation was answered."""
@@ -194,6 +198,7 @@ class EndpointHealth(Generic[OwnerT]):
         as in `call_answered`."""
         trial_failed = self.outlier.probation
         ejects = self.outlier.failed(client, now, limits, may_eject=may_eject, trial=trial)
+        self.blemished = True
         if trial_failed:
             self._move(HealthEvent.EJECTED)
         return ejects
@@ -255,6 +260,7 @@ class EndpointHealth(Generic[OwnerT]):
         self.refuses_checks = None
         if not self.state.lost:
             self.outlier = OutlierState()  # this was the reason for its failed calls
+            self.blemished = False
             self._owner.stats.ejections += 1
             self._move(event)
 

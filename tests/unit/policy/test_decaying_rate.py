@@ -51,3 +51,25 @@ def test_it_is_a_share_and_nothing_else(outcomes: list[tuple[bool, float]]) -> N
         assert share is not None
         assert -1e-9 <= share <= 1 + 1e-9
         assert rate.trials(now) <= len(outcomes)
+
+
+@given(st.lists(st.one_of(st.none(), st.booleans(), st.sampled_from(["look"])), max_size=40), st.floats(0, 30))
+def test_a_success_without_a_time_counts_as_one_at_the_next_look_or_outcome(
+    steps: list[bool | str | None], apart: float
+) -> None:
+    quick, timed, now = DecayingRate(10.0), DecayingRate(10.0), 0.0
+    waiting = 0
+    for step in steps:
+        now += apart
+        if step is None:
+            quick.succeed()
+            waiting += 1
+            continue
+        for _ in range(waiting):
+            timed.observe(True, now)
+        waiting = 0
+        if isinstance(step, bool):
+            quick.observe(step, now)
+            timed.observe(step, now)
+        assert quick.trials(now) == pytest.approx(timed.trials(now))
+        assert quick.rate(now, 1.0) == pytest.approx(timed.rate(now, 1.0))

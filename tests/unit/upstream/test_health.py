@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from time import monotonic
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mcppool.policy.consecutive_failures import ClientKey
 from mcppool.policy.endpoint_health import EndpointState
@@ -16,6 +19,7 @@ from mcppool.upstream.failures import ConnectFailed
 from mcppool.upstream.health import ProbationQueue
 
 URL = "http://127.0.0.1:9/mcp"
+ALICE, BOB = ClientKey("alice", 1), ClientKey("bob", 2)
 LIMITS = OutlierLimits(
     consecutive_failures=1, base_ejection_time=10.0, max_ejection_time=60.0, max_ejection_percent=100
 )
@@ -146,3 +150,43 @@ async def test_the_beginning_and_the_end_of_a_silence_are_reported_while_it_drai
     watched.health.checked(True, watched.spec)
     assert [state for state, _ in watched.told] == ["draining", "draining"]
     assert watched.told[1][1].startswith("it answers again after")
+
+
+EVENTS: dict[str, Callable[[Watched, float], object]] = {
+    "answered": lambda watched, now: watched.health.call_answered(now, LIMITS),
+    "answered as a trial": lambda watched, now: watched.health.call_answered(now, LIMITS, trial=True),
+    "failed": lambda watched, now: watched.health.call_failed(ALICE, now, LIMITS, may_eject=True),
+    "failed for another client": lambda watched, now: watched.health.call_failed(BOB, now, LIMITS, may_eject=True),
+    "failed, too many ejected": lambda watched, now: watched.health.call_failed(ALICE, now, LIMITS, may_eject=False),
+    "answered elsewhere": lambda watched, now: watched.health.answered_elsewhere(now, LIMITS, may_eject=True),
+    "swept": lambda watched, now: watched.health.tick(now),
+    "unreachable": lambda watched, now: watched.health.unreachable(),
+    "hangs": lambda watched, now: watched.health.hangs(),
+    "checked": lambda watched, now: watched.health.checked(True, watched.spec),
+}
+
+
+@given(st.lists(st.tuples(st.sampled_from(list(EVENTS)), st.sampled_from([0.0, 1.0, 30.0])), max_size=12))
+def test_an_answer_matters_exactly_while_failures_or_ejections_are_remembered(events: list[tuple[str, float]]) -> None:
+    async def run() -> None:
+        watched, now = Watched(), monotonic()
+        for event, passed in events:
+            now += passed
+            EVENTS[event](watched, now)
+            outlier = watched.health.outlier
+            remembers = bool(outlier.failures or outlier.ejections or outlier.ejected)
+            assert watched.health.blemished is remembers, event
+
+    asyncio.run(run())
+
+
+async def test_endpoints_of_one_weight_share_its_number_also_after_slow_start() -> None:
+    first, second, light = Watched(), Watched(), Watched()
+    light.endpoint.reconfigure(EndpointSpec(url=URL, weight=7), light.spec)
+    assert first.endpoint.weight is second.endpoint.weight
+    assert light.endpoint.weight == 7.0
+    begun = first.health.available_since = monotonic()
+    assert first.endpoint.ramp(10.0, begun + 5.0)
+    assert first.endpoint.weight == second.endpoint.weight / 2
+    assert first.endpoint.ramp(10.0, begun + 10.0)
+    assert first.endpoint.weight is second.endpoint.weight

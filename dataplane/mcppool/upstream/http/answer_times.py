@@ -43,6 +43,12 @@ class AnswerTimes:
             self._stood = clock.stood_still(now)
         return first_byte if first_byte < total else total
 
+    def end(self) -> None:
+        """End the exchange. The times of a call die with it: a connection that is idle for long would give them back
+        when they have left the processor's caches."""
+        self._patience = self._total = self._end = NEVER
+        self._clock = None
+
     def after_held_part(self) -> float:
         """Return the deadline after a part of an answer that is held until it is whole."""
         return min(monotonic() + self._patience, self._total)

@@ -182,6 +182,7 @@ class Connection(asyncio.Protocol):
         reader, answer = self._reader, self._answer
         response, reader.response = reader.response, None
         self.deadline = self.waiting_since = NEVER
+        self._times.end()
         self._answer = self._taker = None
         if self.state is ANSWERED or self.state is IDLE:
             if response is not None:

@@ -30,6 +30,11 @@ CLOSING = 5.0  # seconds until aborted connections must be closed, and a lookup 
 class ConnectionPool:
     """Connections to one endpoint."""
 
+    __slots__ = (
+        "_acquire_timeout", "_closed", "_growth", "_habits", "_idle", "_kept", "_long_lived", "_loop", "_max_idle",
+        "_on_state", "_spec", "_waiters", "dialler", "leased", "stale_from", "streams",
+    )  # fmt: skip
+
     def __init__(
         self,
         target: Target,
@@ -255,7 +260,7 @@ class ConnectionPool:
 
     def forget_given_up(self) -> None:
         """The server answers, so it works on no abandoned call."""
-        self._habits.given_up.clear()
+        self._habits.given_up = ()
 
     def move_waiting(self, *, sessions: bool) -> None:
         """Send calls elsewhere: repeatable calls without any part of an answer at their clients, and all calls

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import NEVER
 
@@ -28,7 +26,7 @@ class ServerHabits:
 
     def __init__(self) -> None:
         self.doubted = -NEVER
-        self.given_up: deque[str] = deque(maxlen=GIVEN_UP)
+        self.given_up: tuple[str, ...] = ()
         self._single = 0  # connections in a row that the server ended after their first answer, without announcing it
         self._single_until = NEVER
         self.uses_once = False  # an attribute: each call reads it
@@ -39,7 +37,7 @@ class ServerHabits:
             self._single = 0
             self.uses_once = False
         if self.given_up and connection.used:
-            self.given_up.clear()
+            self.given_up = ()
 
     def ended(self, connection: Connection, now: float, *, leased: bool) -> None:
         """A connection is gone."""
@@ -52,7 +50,7 @@ class ServerHabits:
             self._single_until = now + SINGLE_USE_FOR
             self.uses_once = self._single >= SINGLE_USE
         if connection.tool is not None and leased and not by_server:
-            self.given_up.append(connection.tool)
+            self.given_up = (*self.given_up, connection.tool)[-GIVEN_UP:]
 
     def sweep(self, now: float) -> None:
         """After a while, one more connection has to confirm that the server uses each only once."""
