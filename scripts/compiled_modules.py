@@ -68,6 +68,7 @@ COMPILED: Final = (
     "upstream/http/answer_head.py",
     "upstream/http/answer_reader.py",
     "upstream/http/answer_times.py",
+    "upstream/http/awaited_answer.py",
     "upstream/http/connection.py",
     "upstream/http/connection_pool.py",
     "upstream/http/growth.py",

@@ -18,6 +18,7 @@ from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.pipeline.settings import Settings
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, NoCredentials
+from mcppool.upstream.http.awaited_answer import AwaitedAnswer
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import NEVER, AnswerTaker, Response
 from mcppool.upstream.timeouts import within
@@ -62,7 +63,10 @@ class Exchange:
                 if attempt.outcome.cancelled:  # before it was sent
                     end_cancelled(attempt.reply, attempt.outcome)
                     return
-                answer = self._request(attempt, connection, now)
+                attempt.connection = connection
+                taker = AwaitedAnswer(connection.loop)
+                self._send(attempt, taker, connection, now)
+                answer = taker.future
             response = await answer
             if not response.whole or not relay_at_once(attempt, response):
                 await relay_stream(attempt, response)
@@ -80,35 +84,24 @@ class Exchange:
     def begin(self, attempt: Attempt, taker: AnswerTaker, connection: Connection) -> None:
         """Send the request of an attempt over its connection, at the time when it was started; `taker` gets the answer
         in a callback. After an answer it calls `over`, after anything else it lets `run` do the rest."""
-        call, plan, now = attempt.call, attempt.plan, attempt.started
         self._count(attempt.endpoint)
-        session = call.session
-        connection.carried = call.request.id
-        connection.tool = plan.tool
-        if session is not None:
-            attempt.line = session.line
-        timeouts = self.settings.spec.timeouts
-        first_byte = NEVER if timeouts.first_byte is None else now + timeouts.first_byte
-        data, body = _rendered(attempt)
-        connection.send(
-            taker, data, body, now, first_byte, timeouts.stream_idle, plan.deadline, plan.end, attempt.movable,
-            session is not None, None if session is None else session.streams,
-        )  # fmt: skip
+        self._send(attempt, taker, connection, attempt.started)
 
-    def _request(self, attempt: Attempt, connection: Connection, now: float) -> asyncio.Future[Response]:
+    def _send(self, attempt: Attempt, taker: AnswerTaker, connection: Connection, now: float) -> None:
         """Send the request of an attempt over its connection."""
         call, plan, session = attempt.call, attempt.plan, attempt.call.session
         connection.carried = call.request.id
         connection.tool = plan.tool
-        attempt.connection = connection
-        line = b"" if self.attendance is None else _client_line(call)
-        attempt.line = line if session is None else session.line
+        if session is not None:
+            attempt.line = session.line
+        elif self.attendance is not None:
+            attempt.line = _client_line(call)
         timeouts = self.settings.spec.timeouts
         first_byte = NEVER if timeouts.first_byte is None else now + timeouts.first_byte
         data, body = _rendered(attempt)
-        return connection.request(
-            data, now, first_byte, timeouts.stream_idle, plan.deadline, plan.end, movable=attempt.movable,
-            bound=session is not None, clock=None if session is None else session.streams, body=body,
+        connection.request(
+            taker, data, now, first_byte, timeouts.stream_idle, plan.deadline, plan.end, attempt.movable,
+            session is not None, None if session is None else session.streams, body,
         )  # fmt: skip
 
     def over(self, attempt: Attempt, connection: Connection | None) -> None:

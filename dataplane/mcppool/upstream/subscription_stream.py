@@ -11,6 +11,7 @@ import msgspec
 
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import BadAnswer, ConnectionLost, ServerFault, ServerRefused, TokenRefused
+from mcppool.upstream.http.awaited_answer import AwaitedAnswer
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import NEVER, Response
 from mcppool.upstream.http.retry_after import asked_to_wait
@@ -130,7 +131,9 @@ async def open_listening(endpoint: Endpoint, wanted: Mapping[str, object], timeo
     connection = await endpoint.connections.open_stream()
     try:
         now = monotonic()
-        response = await connection.request(data, now, now + timeout, NEVER, NEVER, early=True)
+        answer = AwaitedAnswer(connection.loop)
+        connection.request(answer, data, now, now + timeout, NEVER, NEVER, early=True)
+        response = await answer.future
         if response.content_type != EVENT_STREAM:
             if response.status == UNAUTHORIZED and endpoint.head.refused(now):
                 raise TokenRefused("HTTP 401")

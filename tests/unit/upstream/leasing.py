@@ -8,6 +8,7 @@ from typing import Any
 
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.connection_pool import ConnectionPool
+from tests.unit.upstream.line import ask
 from tests.unit.upstream.transports import OK, ScriptedTarget, pool_spec
 
 ROUNDS = 6  # of the loop, after which nothing is left to be done without an event from outside
@@ -60,7 +61,7 @@ class Server:
         task = asyncio.ensure_future(self.pool.lease(self.clock.now, unsafe=unsafe))
         await self.settle()
         connection = await task
-        response = connection.request(b"x", self.clock.now, self.clock.now + 5, 5.0, self.clock.now + 60)
+        response = ask(connection, b"x", self.clock.now, self.clock.now + 5, 5.0, self.clock.now + 60)
         connection.data_received(answer)
         await response
         connection.release()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
+from mcppool.upstream.http.awaited_answer import AwaitedAnswer
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import Response
 from tests.unit.upstream.transports import FakeTransport
@@ -14,6 +15,15 @@ from tests.unit.upstream.transports import FakeTransport
 LATER = float("inf")
 JSON = b"content-type: application/json\r\n"
 EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def ask(
+    connection: Connection, data: bytes, now: float, first_byte: float, stream_idle: float, total: float, **options: Any
+) -> asyncio.Future[Response]:
+    """Write a request; see `Connection.request`. The future of its answer."""
+    answer = AwaitedAnswer(connection.loop)
+    connection.request(answer, data, now, first_byte, stream_idle, total, **options)
+    return answer.future
 
 
 class Owner:
@@ -40,7 +50,7 @@ class Line:
 
     def ask(self, **options: Any) -> asyncio.Future[Response]:
         now = monotonic()
-        answer = self.connection.request(b"GET / HTTP/1.1\r\n\r\n", now, LATER, 60.0, LATER, **options)
+        answer = ask(self.connection, b"GET / HTTP/1.1\r\n\r\n", now, LATER, 60.0, LATER, **options)
         self.connection.flush()
         return answer
 

@@ -26,6 +26,7 @@ from mcppool.upstream.http.response import NEVER
 from mcppool.upstream.http.server_habits import SINGLE_USE, SINGLE_USE_FOR
 from mcppool.upstream.http.target import Target
 from tests.unit.upstream.leasing import Clock, Server, settle
+from tests.unit.upstream.line import ask
 from tests.unit.upstream.transports import OK, ScriptedTarget, pool_spec
 
 
@@ -93,7 +94,7 @@ async def test_one_connection_lost_under_a_call_makes_the_others_suspect_to_unsa
     tasks = [asyncio.ensure_future(server.pool.lease(clock.now)) for _ in range(3)]
     await server.settle()
     leased = [await task for task in tasks]
-    answer = leased[0].request(b"x", clock.now, clock.now + 5, 5.0, clock.now + 60)
+    answer = ask(leased[0], b"x", clock.now, clock.now + 5, 5.0, clock.now + 60)
     for connection in leased[1:]:
         connection.release()
     server.target.transports[0].lose(exc)
@@ -144,7 +145,7 @@ async def test_a_stream_that_breaks_makes_idle_connections_suspect(clock: Clock)
     opening = asyncio.ensure_future(server.pool.open_stream())
     await server.settle()
     stream = await opening
-    answer = stream.request(b"x", clock.now, clock.now + 5, 5.0, clock.now + 60)
+    answer = ask(stream, b"x", clock.now, clock.now + 5, 5.0, clock.now + 60)
     server.target.transports[-1].lose(ConnectionResetError("killed"))
     with pytest.raises(ConnectionLost):
         await answer
@@ -199,7 +200,7 @@ async def test_nor_does_one_that_waits_for_it(clock: Clock) -> None:
     first = await task
     waiting = asyncio.ensure_future(server.pool.lease(clock.now, unsafe=True))
     await server.settle()
-    answer = first.request(b"x", clock.now, clock.now + 5, 5.0, clock.now + 60)
+    answer = ask(first, b"x", clock.now, clock.now + 5, 5.0, clock.now + 60)
     first.data_received(OK)
     server.target.transports[0].peer.close()
     await answer
@@ -352,7 +353,7 @@ async def test_the_deadline_of_an_exchange_is_kept_by_the_sweep(clock: Clock) ->
     task = asyncio.ensure_future(server.pool.lease(clock.now))
     await server.settle()
     connection = await task
-    answer = connection.request(b"x", clock.now, clock.now + 1, 5.0, clock.now + 60)
+    answer = ask(connection, b"x", clock.now, clock.now + 1, 5.0, clock.now + 60)
     assert server.pool.waiting_since() == pytest.approx(clock.now, abs=1e-6)
     clock.now += 1.1
     server.pool.sweep(clock.now)

@@ -9,7 +9,7 @@ import pytest
 
 from mcppool.upstream.failures import ConnectionLost, Hung, TimedOut
 from mcppool.upstream.http.connection import STREAM_HIGH
-from tests.unit.upstream.line import EVENTS, FORMS, JSON, LATER, Line, chunks
+from tests.unit.upstream.line import EVENTS, FORMS, JSON, LATER, Line, ask, chunks
 
 
 async def test_a_stream_is_handed_over_with_its_first_part_and_read_to_its_end() -> None:
@@ -111,7 +111,7 @@ async def test_a_connection_that_was_paused_is_read_when_it_is_used_again() -> N
 async def test_a_silent_stream_ends_with_its_reason() -> None:
     line = Line()
     now = monotonic()
-    answer = line.connection.request(b"x", now, now + 5, 60.0, now + 600)
+    answer = ask(line.connection, b"x", now, now + 5, 60.0, now + 600)
     line.says(EVENTS + chunks(b"data: 1\n\n"))
     response = await answer
     assert now + 60 <= line.connection.deadline <= monotonic() + 60
@@ -138,7 +138,7 @@ async def test_a_late_answer_is_reported_with_whether_it_had_begun(begun: bytes)
 async def test_an_answer_that_trickles_has_time_as_long_as_it_goes_on() -> None:
     line = Line()
     now = monotonic() - 4.9  # a little before its first byte would be late
-    answer = line.connection.request(b"x", now, now + 5, 60.0, now + 600)
+    answer = ask(line.connection, b"x", now, now + 5, 60.0, now + 600)
     line.says(b"HTTP/1.1 200 OK\r\n%bcontent-length: 3\r\n\r\n" % JSON, b"{")
     assert line.connection.deadline == pytest.approx(monotonic() + 5, abs=0.5)
     line.says(b" }")
@@ -148,7 +148,7 @@ async def test_an_answer_that_trickles_has_time_as_long_as_it_goes_on() -> None:
 async def test_a_whole_answer_has_no_deadline_any_more() -> None:
     line = Line()
     now = monotonic()
-    answer = line.connection.request(b"x", now, now + 5, 60.0, now + 600)
+    answer = ask(line.connection, b"x", now, now + 5, 60.0, now + 600)
     line.says(EVENTS + chunks(b"data: 1\n\n") + b"0\r\n\r\n")
     await answer
     assert line.connection.deadline == LATER

@@ -10,7 +10,7 @@ import pytest
 from mcppool.upstream.failures import AttemptFailed, NotWritten
 from mcppool.upstream.http.response import Response
 from tests.gathering import gather_writes
-from tests.unit.upstream.line import LATER, Line, sized
+from tests.unit.upstream.line import LATER, Line, ask, sized
 
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
 
@@ -18,7 +18,7 @@ REQUEST = b"GET / HTTP/1.1\r\n\r\n"
 def asked() -> tuple[Line, asyncio.Future[Response]]:
     line = Line()
     gather_writes()
-    return line, line.connection.request(REQUEST, monotonic(), LATER, 60.0, LATER)
+    return line, ask(line.connection, REQUEST, monotonic(), LATER, 60.0, LATER)
 
 
 async def test_a_request_is_written_at_the_end_of_the_turn() -> None:

@@ -19,6 +19,7 @@ from mcppool.upstream.http import connection_pool as pool_module
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.connection_pool import ConnectionPool
 from tests.unit.upstream.leasing import ROUNDS, Clock
+from tests.unit.upstream.line import ask
 from tests.unit.upstream.transports import OK, ScriptedTarget, pool_spec
 
 
@@ -92,7 +93,7 @@ class Leases(RuleBasedStateMachine):
         connection = caller.connection
         assert connection is not None
         if how != "unsent":
-            answer = connection.request(b"x", self.clock.now, self.clock.now + 5, 5.0, self.clock.now + 60)
+            answer = ask(connection, b"x", self.clock.now, self.clock.now + 5, 5.0, self.clock.now + 60)
             answer.add_done_callback(lambda a: a.exception())
             if how == "answered" and not connection.closing:
                 connection.data_received(OK)

@@ -20,6 +20,7 @@ from mcppool.upstream.http.sockets import EndpointSockets, numeric_address
 from mcppool.upstream.http.target import Target
 from mcppool.upstream.http.tls import UpstreamTls
 from tests.descriptors import described, held, numbers_of
+from tests.unit.upstream.line import ask
 from tests.unit.upstream.test_tls import Nobody
 from tests.unit.upstream.transports import pool_spec
 from tests.waiting import until
@@ -122,7 +123,7 @@ def test_connections_that_are_used_leave_nothing(run: Run) -> None:
         with listening() as port, nothing_left():
             pool = pool_of(Target("127.0.0.1", port))
             stream, leased = await pool.open_stream(), await pool.lease(0.0)
-            answer = leased.request(b"GET / HTTP/1.1\r\n\r\n", 0.0, 1e9, 1e9, 1e9)
+            answer = ask(leased, b"GET / HTTP/1.1\r\n\r\n", 0.0, 1e9, 1e9, 1e9)
             await pool.aclose()
             assert stream.closed
             assert leased.closed

@@ -18,6 +18,7 @@ from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.target import Target
 from mcppool.upstream.http.tls import UpstreamTls
 from tests.certificates import ServerCertificate, make_server_certificate
+from tests.unit.upstream.line import ask
 from tests.unit.upstream.transports import OK
 
 
@@ -59,7 +60,7 @@ async def status(port: int, spec: UpstreamTlsSpec, *, tls: UpstreamTls | None = 
     try:
         now = asyncio.get_running_loop().time()
         async with asyncio.timeout(5):
-            response = await connection.request(b"GET / HTTP/1.1\r\n\r\n", now, now + 9e9, 9e9, now + 9e9)
+            response = await ask(connection, b"GET / HTTP/1.1\r\n\r\n", now, now + 9e9, 9e9, now + 9e9)
         return response.status
     finally:
         connection.close()

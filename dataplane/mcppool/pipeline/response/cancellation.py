@@ -14,6 +14,7 @@ from mcppool.pipeline.outcome import Outcome, Underway
 from mcppool.pipeline.response.server_requests import cancelled_id
 from mcppool.pipeline.sessions.session import Session
 from mcppool.upstream.failures import AttemptFailed
+from mcppool.upstream.http.awaited_answer import AwaitedAnswer
 from mcppool.wire.places import replace_at
 
 METHOD = "notifications/cancelled"
@@ -56,6 +57,8 @@ async def _deliver(attempt: Underway, call: Call, timeout: float) -> None:
     try:
         now = monotonic()
         until = now + timeout
-        await connection.request(data, now, until, timeout, until, body=body)
+        answer = AwaitedAnswer(connection.loop)
+        connection.request(answer, data, now, until, timeout, until, body=body)
+        await answer.future
     finally:
         connection.close()

@@ -46,6 +46,7 @@ from mcppool.upstream.failures import (
     SessionRejected,
     TokenRefused,
 )
+from mcppool.upstream.http.awaited_answer import AwaitedAnswer
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import NEVER, Response
 from mcppool.upstream.http.retry_after import asked_to_wait
@@ -199,7 +200,9 @@ class _SessionStream:
         data = b"GET%b%b%b%b\r\n" % (head, session.line, resume, call.forward)
         patience = self._streams.settings.spec.timeouts.first_byte
         first_byte = NEVER if patience is None else now + patience
-        response = await connection.request(data, now, first_byte, NEVER, NEVER, early=True)
+        answer = AwaitedAnswer(connection.loop)
+        connection.request(answer, data, now, first_byte, NEVER, NEVER, early=True)
+        response = await answer.future
         if response.status >= 400 and response.whole:
             demand_session(response, response.body, None)
             if response.status in CHALLENGES and self._streams.settings.passthrough:

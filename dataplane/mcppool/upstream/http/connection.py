@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection to an endpoint: one exchange at a time.
 
-A call is told once: when the whole answer or the first part of a stream has come. It awaits that (`request`), or gets
-it in a callback (`send`). There are no timers for time-outs: the pool's sweep compares `deadline` with the time.
+A call is told once, in a callback: when the whole answer or the first part of a stream has come. `AwaitedAnswer` makes
+a future of that. There are no timers for time-outs: the pool's sweep compares `deadline` with the time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
     """A connection as the pool keeps it: idle, or leased for one exchange."""
 
     __slots__ = (
-        "_answer", "_early", "_out", "_paused", "_poll", "_queue", "_reader", "_taker", "_times", "_transport",
+        "_early", "_out", "_paused", "_poll", "_queue", "_reader", "_taker", "_times", "_transport",
         "_unwritten", "answers", "bound", "carried", "deadline", "held", "keep_for", "last_used", "loop", "movable",
         "opened", "owner", "retire_at", "stale_at", "state", "tool", "used", "waiting_since",
     )  # fmt: skip
@@ -80,28 +80,27 @@ class Connection(asyncio.Protocol):
         self._reader = AnswerReader(self)
         self._times = AnswerTimes()
         self._poll: select.poll | None = None
-        self._answer: asyncio.Future[Response] | None = None
-        self._taker: AnswerTaker | None = None  # gets the answer in place of `_answer`
+        self._taker: AnswerTaker | None = None  # of the answer, until it has come
         self._paused = False
 
     # --- the exchange -------------------------------------------------------------------------------------------
 
     def request(
         self,
+        taker: AnswerTaker,
         data: bytes,
         now: float,
         first_byte: float,
         stream_idle: float,
         total: float,
         end: float = NEVER,
-        *,
         movable: bool = False,
         bound: bool = False,
-        early: bool = False,
         clock: Clock | None = None,
         body: bytes | None = None,
-    ) -> asyncio.Future[Response]:
-        """Write one request, with its `body` where `data` does not contain it, and return the future of its answer.
+        early: bool = False,
+    ) -> None:
+        """Write one request, with its `body` where `data` does not contain it, and let `taker` have its answer.
 
         `first_byte` is the time by which the answer must have begun, `total` the time by which it must be whole or
         prove to be a stream. A held answer that has begun may pause for as long as its first byte may take. A stream
@@ -111,45 +110,10 @@ class Connection(asyncio.Protocol):
 
         The lessee of the connection calls `release` when it is done with the answer, however that ended.
         """
+        self._taker = taker
         self._early = early
         if early:
             self._reader.forget_head()
-        self._answer = answer = self.loop.create_future()
-        self._send(data, body, now, first_byte, stream_idle, total, end, movable, bound, clock)
-        return answer
-
-    def send(
-        self,
-        taker: AnswerTaker,
-        data: bytes,
-        body: bytes | None,
-        now: float,
-        first_byte: float,
-        stream_idle: float,
-        total: float,
-        end: float,
-        movable: bool,
-        bound: bool,
-        clock: Clock | None,
-    ) -> None:
-        """Write one request as `request` does, and let `taker` have its answer in a callback."""
-        self._early = False
-        self._taker = taker
-        self._send(data, body, now, first_byte, stream_idle, total, end, movable, bound, clock)
-
-    def _send(
-        self,
-        data: bytes,
-        body: bytes | None,
-        now: float,
-        first_byte: float,
-        stream_idle: float,
-        total: float,
-        end: float,
-        movable: bool,
-        bound: bool,
-        clock: Clock | None,
-    ) -> None:
         self.deadline = self._times.begin(now, first_byte, stream_idle, total, end, clock)
         self.waiting_since = now
         self.movable = movable
@@ -179,11 +143,11 @@ class Connection(asyncio.Protocol):
     def release(self) -> None:
         """Give the connection back. A connection whose answer was not read to its end cannot be used again: it is
         closed."""
-        reader, answer = self._reader, self._answer
+        reader = self._reader
         response, reader.response = reader.response, None
         self.deadline = self.waiting_since = NEVER
         self._times.end()
-        self._answer = self._taker = None
+        self._taker = None
         if self.state is ANSWERED or self.state is IDLE:
             if response is not None:
                 self.answers += 1
@@ -195,8 +159,6 @@ class Connection(asyncio.Protocol):
             if response is not None and response.complete:
                 self.tool = None  # its call was answered
             self.close()
-        elif answer is not None and answer.done() and not answer.cancelled():
-            answer.exception()  # retrieved: the caller may have been cancelled as the answer failed
 
     @property
     def closed(self) -> bool:
@@ -373,8 +335,6 @@ class Connection(asyncio.Protocol):
         if taker is not None:
             self._taker = None
             taker.answered(response)
-        elif self._answer is not None and not self._answer.done():
-            self._answer.set_result(response)
 
     def _lost(self, exc: Exception | None) -> AttemptFailed:
         """The failure of a call whose connection cannot be used any more."""
@@ -396,5 +356,3 @@ class Connection(asyncio.Protocol):
         if taker is not None:
             self._taker = None
             taker.failed(failure)
-        elif self._answer is not None and not self._answer.done():
-            self._answer.set_exception(failure)

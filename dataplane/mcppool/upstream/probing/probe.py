@@ -19,6 +19,7 @@ import msgspec
 
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed
+from mcppool.upstream.http.awaited_answer import AwaitedAnswer
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import NEVER, Response
 from mcppool.upstream.probing.messages import ERROR, MESSAGE, Message, is_unknown_method, read_message
@@ -140,12 +141,17 @@ class Probe:
         head = b"%b%b%b%bcontent-length: %d\r\n\r\n" % (verb.encode(), begin, self._extra, lines, len(body))
         if self._connection.closing:
             self._connection = await _connect(self._endpoint, self._connect_timeout)
-        return await self._connection.request(head + body, monotonic(), NEVER, NEVER, NEVER)
+        return await self._answer(head + body)
 
     async def get(self, path: str) -> Response:
         """GET the document at `path` of the same server; its body is still to be read. Raises AttemptFailed."""
         head = b"GET%baccept: application/json\r\n\r\n" % self._endpoint.head.of_document(path)
-        return await self._connection.request(head, monotonic(), NEVER, NEVER, NEVER)
+        return await self._answer(head)
+
+    async def _answer(self, request: bytes) -> Response:
+        answer = AwaitedAnswer(self._connection.loop)
+        self._connection.request(answer, request, monotonic(), NEVER, NEVER, NEVER)
+        return await answer.future
 
     async def call(
         self, method: str, params: dict[str, object], headers: Mapping[str, str]
