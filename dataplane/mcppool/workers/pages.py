@@ -14,7 +14,7 @@ from mcppool.built import BUILD
 from mcppool.observe.history.history import History
 from mcppool.observe.status_json import Body, config_body, health_body, health_times, rfc3339
 from mcppool.observe.views import ComponentHealth, ConfigView, Status
-from mcppool.workers.merged_metrics import as_metrics, merged
+from mcppool.workers.merged_metrics import as_metrics
 from mcppool.workers.merged_status import (
     merged_config,
     merged_health,
@@ -126,15 +126,13 @@ class AllPages:
         """See `AdminPages`."""
         if not self.has_metrics:
             return None
-        supervisor = self._supervisor
-        answers = await supervisor.ask("metrics", PATIENCE)
-        return [*as_metrics(merged(answers, supervisor.counted)), *self._own()]
+        return [*as_metrics(await self._supervisor.metrics(PATIENCE)), *self._own()]
 
     def _own(self) -> Iterable[Metric]:
         yield GaugeMetricFamily("mcppool_workers", "Processes that serve clients.", value=len(self._supervisor.workers))
         yield CounterMetricFamily(
             "mcppool_worker_ends_total",
-            "Processes that ended by themselves.",
+            "Processes that ended by themselves, or hung and were killed.",
             value=self._supervisor.ended_by_themselves,
         )
 

@@ -31,14 +31,17 @@ from mcppool.supervision import guard, supervise
 from mcppool.wire.sealing import generate_key_line
 from mcppool.workers import sockets
 from mcppool.workers.channel import Channel, ChannelClosed
+from mcppool.workers.hang_watch import HangWatch
 from mcppool.workers.merged_gateways import merged_gateways
-from mcppool.workers.merged_metrics import MergedFamily, counts
+from mcppool.workers.merged_metrics import MergedFamily, counts, merged
 from mcppool.workers.shared_programs import OF_PROGRAMS, SharedPrograms
 from mcppool.workers.shared_state import SharedState
-from mcppool.workers.worker_process import Place, WorkerProcess, how_it_ended
+from mcppool.workers.worker_process import Place, WorkerProcess, ask_each, how_it_ended
 
 PATIENCE: Final = 10.0
 """Seconds beyond the drain time in which a worker must end, before it is killed."""
+
+HANG_WATCH: Final = HangWatch()
 
 log = logs.get_logger("workers")
 
@@ -55,10 +58,17 @@ class Supervisor:
     """Runs `count` workers. `command` gives the command that starts one with this descriptor for its channel.
 
     `snapshot` is the configuration at the start, which sets the address and the admin port. `source` has the later
-    ones, which the workers follow, too.
+    ones, which the workers follow, too. A worker that hangs, as `hang_watch` tells it, is killed and replaced.
     """
 
-    def __init__(self, snapshot: Snapshot, count: int, command: Callable[[int], Sequence[str]], source: Source) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        count: int,
+        command: Callable[[int], Sequence[str]],
+        source: Source,
+        hang_watch: HangWatch = HANG_WATCH,
+    ) -> None:
         self.snapshot = snapshot
         self._newest = snapshot
         self._source = source
@@ -70,6 +80,7 @@ class Supervisor:
         self.counted: list[MergedFamily] = []
         """The counts of workers that have ended."""
         self._command = command
+        self._hang_watch = hang_watch
         self._keys = generate_key_line(time.time())
         self._state = SharedState(count, self._call_back)
         self._trials = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the gateway runs)
@@ -138,6 +149,7 @@ class Supervisor:
             sockets.close(place.sockets)
         running = [worker for worker in self._all.values() if not worker.ended.is_set()]
         await asyncio.gather(*(self._end(worker) for worker in running))
+        await asyncio.gather(*(worker.ended.wait() for worker in self._all.values()))  # those that began meanwhile
         await self._programs.stop()
         self._trials.close()
         if self._admin is not None:
@@ -166,19 +178,19 @@ class Supervisor:
 
     async def ask(self, page: str, timeout: float) -> list[tuple[int, Any]]:
         """A page of each worker that serves, with the number of its place; without those that do not answer in time."""
+        return [(worker.place, answer) for worker, answer in await ask_each(self.workers, page, timeout)]
 
-        async def one(worker: WorkerProcess) -> tuple[int, Any]:
-            try:
-                async with asyncio.timeout(timeout):
-                    answer = await worker.channel.ask("page", page)
-            except Exception:  # it has ended, or is late
-                answer = None
-            if page == "metrics" and answer is not None:
-                worker.last = answer
-            return worker.place, answer
-
-        found = await asyncio.gather(*(one(worker) for worker in self.workers))
-        return [(place, answer) for place, answer in found if answer is not None]
+    async def metrics(self, timeout: float) -> list[MergedFamily]:
+        """The metrics of all workers, of those that have ended, too. A worker that does not answer in time counts with
+        what it last told, so that no counter goes back."""
+        answered = {worker for worker, _ in await ask_each(self.workers, "metrics", timeout)}
+        ended, answers = self.counted, []
+        for worker in self.workers:  # without a wait from here on: one that ends is in `counted`, or here
+            if worker in answered:
+                answers.append((worker.place, worker.last))
+            else:
+                ended = counts(worker.last, ended)
+        return merged(answers, ended)
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -201,7 +213,7 @@ class Supervisor:
                 pass_fds=(theirs.fileno(), self._trials.fileno(), *fds),
                 stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
-        except OSError:
+        except BaseException:
             ours.close()
             raise
         finally:
@@ -211,13 +223,22 @@ class Supervisor:
             lambda news, arguments: self._hear(worker, news, arguments),
         )
         worker = self._all[number] = WorkerProcess(number, place.number, process, channel)
-        await channel.open(ours)
+        try:
+            await channel.open(ours)
+        except BaseException:
+            ours.close()
+            del self._all[number]
+            worker.signal(signal.SIGKILL)
+            raise
         orders = {
             "place": place.number, "places": self.count, "sockets": fds, "keys": self._keys,
             "programs": str(self._directory), "trials": self._trials.fileno(),
         }  # fmt: skip
         channel.tell("orders", orders)
         self._do(self._watch(place, worker), f"worker {number}")
+        self._do(self._kill_when_hung(worker), f"worker {number}")
+        if self._stopping:  # since the process began to start; it has no calls yet
+            worker.signal(signal.SIGKILL)
         return worker
 
     async def _call_back(self, number: int, pool: str, key: str) -> int:
@@ -272,7 +293,7 @@ class Supervisor:
             return
         place.worker = None
         self.ended_by_themselves += 1
-        place.last_end = how_it_ended(status)
+        place.last_end = worker.killed_because or how_it_ended(status)
         wait = place.restarts.ended(monotonic() - worker.began, self._rng)
         log.error(
             "worker_ended", worker=place.number, pid=worker.process.pid, how=place.last_end, restart_in=round(wait, 2)
@@ -288,6 +309,12 @@ class Supervisor:
         place.worker = started = await self._start(place)
         if await started.begins():
             log.event("worker_serves", worker=place.number, pid=started.process.pid)
+
+    async def _kill_when_hung(self, worker: WorkerProcess) -> None:
+        if await worker.begins() and await self._hang_watch.hangs(worker.channel):
+            worker.killed_because = f"it did not answer for {self._hang_watch.hung_after:g} s, and was killed"
+            log.error("worker_hung", worker=worker.place, pid=worker.process.pid, detail=worker.killed_because)
+            worker.signal(signal.SIGKILL)
 
     async def _roll(self) -> None:
         log.event("rolling_reload", workers=self.count)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from time import monotonic
+from typing import Any
 
 from mcppool.workers.channel import Channel
 from mcppool.workers.merged_metrics import Sent
@@ -25,6 +27,8 @@ class WorkerProcess:
         self.serving = asyncio.Event()
         self.ended = asyncio.Event()
         self.problems: list[str] = []
+        self.killed_because = ""
+        """Why the supervisor has killed it, if it has."""
         self.last: list[Sent] = []
         """Its metrics at the last look."""
 
@@ -56,6 +60,23 @@ class Place:
         self.restarts = Restarts()
         self.worker: WorkerProcess | None = None
         self.last_end = ""
+
+
+async def ask_each(workers: Iterable[WorkerProcess], page: str, timeout: float) -> list[tuple[WorkerProcess, Any]]:
+    """A page of each of these workers, without those that do not answer in time."""
+
+    async def one(worker: WorkerProcess) -> tuple[WorkerProcess, Any]:
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await worker.channel.ask("page", page)
+        except Exception:  # it has ended, or is late
+            answer = None
+        if page == "metrics" and answer is not None:
+            worker.last = answer
+        return worker, answer
+
+    found = await asyncio.gather(*map(one, workers))
+    return [(worker, answer) for worker, answer in found if answer is not None]
 
 
 def how_it_ended(status: int) -> str:

@@ -1,0 +1,109 @@
+"""The supervisor of small worker programs: what becomes of one that hangs or is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from mcppool.discovery.static import FixedSource
+from mcppool.spec.toml import loads_toml
+from mcppool.workers.hang_watch import HangWatch
+from mcppool.workers.supervisor import Supervisor
+from tests.descriptors import held
+from tests.waiting import until
+
+PROGRAM = Path(__file__).with_name("worker_program.py")
+CONFIG = """
+[listener]
+listen = "127.0.0.1:0"
+[metrics]
+enabled = false
+[[pools]]
+name = "demo"
+endpoints = ["http://127.0.0.1:9/mcp"]
+"""
+PATIENT = HangWatch(hung_after=3600)
+
+
+def program(channel: int) -> list[str]:
+    """The command of a worker."""
+    return [sys.executable, str(PROGRAM), str(channel)]
+
+
+def running() -> set[int]:
+    """The worker programs that this process has started and that have not ended."""
+    found = set()
+    for file in Path("/proc/self/task").glob("*/children"):
+        for pid in file.read_text().split():
+            with suppress(OSError):  # it has ended just now
+                if str(PROGRAM).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.add(int(pid))
+    return found
+
+
+@asynccontextmanager
+async def supervised(
+    count: int, watch: HangWatch, command: Callable[[int], list[str]] = program
+) -> AsyncIterator[Supervisor]:
+    """A supervisor with so many workers that serve."""
+    snapshot = loads_toml(CONFIG)
+    supervisor = Supervisor(snapshot, count, command, FixedSource(snapshot), watch)
+    await supervisor.start(lambda: None)
+    try:
+        yield supervisor
+    finally:
+        supervisor.kill()  # those that are stopped, too
+        await supervisor.stop()
+
+
+def pids(supervisor: Supervisor) -> set[int]:
+    return {worker.process.pid for worker in supervisor.workers}
+
+
+async def calls(supervisor: Supervisor) -> float:
+    """The sum on `/metrics`, from workers that answer within a moment."""
+    families = await supervisor.metrics(timeout=0.2)
+    return sum(value for family in families for value in family.samples.values())
+
+
+async def test_a_worker_that_hangs_is_killed_and_another_one_serves_in_its_place() -> None:
+    async with supervised(1, HangWatch(hung_after=1.0, interval=0.1)) as supervisor:
+        (stopped,) = pids(supervisor)
+        os.kill(stopped, signal.SIGSTOP)
+        await until(lambda: supervisor.ended_by_themselves, "the supervisor has killed it")
+        assert [why for _, why in supervisor.missing()] == ["it did not answer for 1 s, and was killed"]
+        await until(lambda: pids(supervisor) - {stopped}, "another one serves")
+
+
+async def test_counts_of_a_worker_that_hangs_or_is_killed_stay_in_the_sums() -> None:
+    async with supervised(2, PATIENT) as supervisor:
+        while await calls(supervisor) < 10:
+            pass
+        one = min(pids(supervisor))
+        os.kill(one, signal.SIGSTOP)
+        assert await calls(supervisor) == 10
+        os.kill(one, signal.SIGKILL)
+        await until(lambda: one not in pids(supervisor), "the end is noticed")
+        assert await calls(supervisor) >= 10  # its successor may have counted, too
+
+
+async def test_a_worker_that_is_being_started_when_the_gateway_ends_ends_with_it() -> None:
+    files, starting, commands = held(), asyncio.Event(), 0
+
+    def command(channel: int) -> list[str]:
+        nonlocal commands
+        commands += 1
+        if commands == 2:
+            starting.set()
+        return program(channel)
+
+    async with supervised(1, PATIENT, command) as supervisor:
+        os.kill(*pids(supervisor), signal.SIGKILL)
+        await starting.wait()
+    assert not running()
+    assert not held() - files
