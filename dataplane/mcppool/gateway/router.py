@@ -109,7 +109,7 @@ class Router:
         except RequestRefused as refused:
             return self._refused(refused, response)
         if call is None or self._lacks_memory(connection):
-            return self._handle(request, notes, connection)
+            return self._go_on(route, call, request, notes, connection)
         outcome = Outcome()
         self._prepare(route.pool, call, notes, connection)
         if connection.lifetime is UNTIL_DRAIN:
@@ -155,9 +155,19 @@ class Router:
             if route is None:
                 await self._documents.answer(request, notes, response)
                 return
-            call = self._call_at_once(route, request, notes, connection) or await self._call(
-                route, request, notes, connection
-            )
+            call = self._call_at_once(route, request, notes, connection)
+        except RequestRefused as refused:
+            await self._refused(refused, response)
+            return
+        await self._go_on(route, call, request, notes, connection)
+
+    async def _go_on(
+        self, route: Route, call: Call | None, request: HttpRequest, notes: HeadNotes, connection: HttpConnection
+    ) -> None:
+        """Answer a request, after `_call_at_once` has returned its call."""
+        response = connection.response
+        try:
+            call = call or await self._call(route, request, notes, connection)
         except RequestRefused as refused:
             await self._refused(refused, response)
             return
@@ -228,12 +238,15 @@ class Router:
         return None if principal is None else self._call_of(route.pool, principal, request, notes, connection)
 
     async def _call(self, route: Route, request: HttpRequest, notes: HeadNotes, connection: HttpConnection) -> Call:
-        """The call of a request that has to be authenticated first, or has a large body. Raises RequestRefused."""
+        """The call of a request for which `_call_at_once` has none: it has to be authenticated first, or has a large
+        body. Raises RequestRefused."""
         pool, auth = route
         principal = ANONYMOUS
         if auth is not None:
             credential = _credential(auth, notes, connection)
-            principal = auth.admit(credential) or await self._authenticate(
+            # `_call_at_once` has asked for the credential of a small request, and does not know it.
+            known = auth.admit(credential) if len(request.body) > BULK else None
+            principal = known or await self._authenticate(
                 pool, auth, credential, request.head.method, notes, connection
             )
         _count(pool, principal, request, connection)

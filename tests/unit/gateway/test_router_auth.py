@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from mcppool.access import inbound
+from mcppool.access.credential import Credential
 from mcppool.access.inbound import InboundAuth
 from mcppool.access.key_file import ApiKey, hash_of, render_key
 from mcppool.gateway import open_streams
@@ -19,7 +20,9 @@ from mcppool.gateway.http.http_request import RequestLimits
 from mcppool.gateway.router import Router
 from mcppool.observe.metrics import GatewayMetrics
 from mcppool.policy.memory_budget import MemoryBudget
+from mcppool.policy.principal import Principal
 from mcppool.spec.sections.inbound import ApiKeysSpec, InboundAuthSpec
+from mcppool.wire.bulk import BULK
 from tests.servers import modern_call, modern_request
 from tests.unit.gateway.http.driving import Wire
 from tests.unit.gateway.test_router import AT_WORK, Pipeline, legacy, pool_of, post
@@ -134,6 +137,28 @@ async def test_two_credentials_in_one_request_are_refused(pipeline: Pipeline, tm
     assert wire.statuses == [400]
     assert not pipeline.served
     await door.auth.close()
+
+
+@pytest.mark.parametrize("size", [1, BULK + 1], ids=["small", "large"])
+async def test_a_request_asks_for_its_credential_once(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    door, admit = Door(tmp_path), InboundAuth.admit
+    asked: list[Credential | None] = []
+
+    def noted(auth: InboundAuth, credential: Credential | None) -> Principal | None:
+        asked.append(credential)
+        return admit(auth, credential)
+
+    monkeypatch.setattr(InboundAuth, "admit", noted)
+    headers, body = modern_call("echo", {"text": "x" * size})
+    wire = Wire(door.router.handle, max_body=2 * BULK)
+    for key in ["key-of-ann", "key-of-ann", "key-of-bob", "nobody"]:
+        seen = len(wire.statuses)
+        await wire.say(post("/mcp", headers | {"Authorization": f"Bearer {key}"}, body))
+        await until(lambda seen=seen: len(wire.statuses) > seen, "the request is answered")
+    assert wire.statuses == [200, 200, 200, 401]
+    assert len(asked) == len(wire.statuses)
 
 
 async def test_an_address_that_fails_too_often_is_slowed_and_its_valid_keys_go_on(
