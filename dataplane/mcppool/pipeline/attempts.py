@@ -118,7 +118,10 @@ class Attempts:
         if session is not None:
             attempt.home = session.home
         downstream.under_way(attempt)
-        self.exchange.begin(attempt, attempt, connection)
+        if self.traced is None or self.traced.beginning is None:
+            self.exchange.begin(attempt, attempt, connection)
+        else:
+            self.traced.begin(attempt, connection)
         return attempt
 
     def answered(self, attempt: DirectAttempt) -> None:
@@ -234,7 +237,7 @@ class Attempts:
         place: Limiter | None = None
         try:
             if begun is not None:
-                await self.exchange.run(begun.attempt, begun.answer)
+                await (self.traced or self.exchange).run(begun.attempt, begun.answer)
                 self._answered(begun.attempt, retries)
                 return
             if call.request.id is None:

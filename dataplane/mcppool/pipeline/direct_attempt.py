@@ -58,7 +58,7 @@ class DirectAttempt(Attempt):
     """An attempt that takes its answer in a callback. `home` is the endpoint where the session of its call lived when
     the request was sent."""
 
-    __slots__ = ("_answer", "_downstream", "_relayed", "_steps", "home")
+    __slots__ = ("_answer", "_downstream", "_relayed", "home", "steps")
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class DirectAttempt(Attempt):
         Attempt.__init__(self, context, call, plan, endpoint, reply, outcome, reissue, started)
         self.connection = connection
         self.home = NO_HOME
-        self._steps = steps
+        self.steps = steps
         self._downstream = downstream
         self._relayed: Response | None = None  # a stream with the answer, whose end has not come
         self._answer: asyncio.Future[Response] | None = None  # awaited by the rest of the call
@@ -137,11 +137,11 @@ class DirectAttempt(Attempt):
         """Run the rest of the call in a task; returns the future of the answer that it awaits."""
         assert self.connection is not None
         self._answer = answer = self.connection.loop.create_future()
-        self._downstream.go_on(self._steps.go_on(self, answer), self.call, self.outcome)
+        self._downstream.go_on(self.steps.go_on(self, answer), self.call, self.outcome)
         return answer
 
     def _end(self) -> None:
         try:
-            self._steps.answered(self)
+            self.steps.answered(self)
         finally:
             self._downstream.call_ended()

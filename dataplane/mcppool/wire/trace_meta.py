@@ -24,7 +24,9 @@ Edit = tuple[int, int, bytes]
 """Start and end of the bytes that are replaced, and the bytes in their place."""
 
 _NAME: Final = b'"traceparent"'
+_NAMED: Final = {name: b'"%b":' % name.encode() for name in (TRACEPARENT, TRACESTATE, BAGGAGE)}
 _META_NAME: Final = b'"_meta":{'
+_BACKSLASH: Final = 0x5C
 _CLOSING_BRACE: Final = 0x7D
 _WHITE_SPACE: Final = b" \t\r\n"
 _encode = msgspec.json.Encoder().encode
@@ -95,12 +97,15 @@ def _place_for_new(text: bytes) -> int:
     """Where new members go in a message whose only `_meta` is that of ``params``, without white space, and which has
     none of our members; 0 for any other."""
     at = text.find(_META_NAME)
-    if at < 0 or b'"trace' in text or b'"baggage"' in text or b"\\u00" in text:
+    if at < 0 or text.rfind(b"_meta") != at + 1 or text.find(b"_meta") != at + 1:
+        return 0
+    if _BACKSLASH in text and b"\\u00" in text:  # a name may be written with escapes
+        return 0
+    meta = _meta_of(text)
+    if meta is None or not (meta.traceparent is meta.tracestate is meta.baggage is UNSET):
         return 0
     at += len(_META_NAME)
-    if text.count(b"_meta") != 1 or _meta_of(text) is None or text[at] in _WHITE_SPACE:
-        return 0
-    return at
+    return 0 if text[at] in _WHITE_SPACE else at
 
 
 def _meta_of(text: bytes) -> _Meta | None:
@@ -180,7 +185,7 @@ def _object_at(text: bytes, start: int, end: int, name: str) -> tuple[int, int] 
 
 
 def _joined(members: Mapping[str, str]) -> bytes:
-    return b",".join(b'"%b":%b' % (name.encode(), _encode(value)) for name, value in members.items())
+    return b",".join([_NAMED[name] + _encode(value) for name, value in members.items()])
 
 
 def _insertion(text: bytes, at: int, new: bytes) -> Edit:

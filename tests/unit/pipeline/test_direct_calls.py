@@ -93,9 +93,9 @@ def with_line(text: str = ONE_ATTEMPT) -> tuple[ServerPool, Line]:
     return pool, line
 
 
-async def answered(pieces: list[bytes], *, direct: bool) -> Seen:
+async def answered(pieces: list[bytes], *, direct: bool, text: str = ONE_ATTEMPT) -> Seen:
     """A call that gets an answer in these pieces, and then the end of the connection if it still waits."""
-    pool, line = with_line()
+    pool, line = with_line(text)
     call, heard, outcome, client = tool_call("read", id=1), Heard(), Outcome(), Client()
     if direct:
         assert pool.begin(call, heard, outcome, client) is None

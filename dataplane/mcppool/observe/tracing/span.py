@@ -16,23 +16,35 @@ Value = str | int
 Kind = Literal["server", "client"]
 
 
+class Operation:
+    """The common part of spans of one operation: name, kind and `attributes`. It is made and encoded once for many
+    spans. `encoded` is None until the sender has encoded it."""
+
+    __slots__ = ("attributes", "encoded", "kind", "name")
+
+    def __init__(self, name: str, kind: Kind, attributes: Mapping[str, Value]) -> None:
+        self.name = name
+        self.kind: Kind = kind
+        self.attributes = attributes
+        self.encoded: bytes | None = None
+
+
 class Span:
     """One sampled operation. `start` and `end` are nanoseconds of wall-clock time.
 
     `parent_id` is empty for the first span of a trace; `remote` tells that another process has made the parent. `state`
-    is the trace's `tracestate`. `error` is the value of `error.type`, None if the operation succeeded; `message`
-    describes it. `link` is a second context that came with the call.
+    is the trace's `tracestate`. `attributes` are those that `operation` has not. `error` is the value of `error.type`,
+    None if the operation succeeded; `message` describes it. `link` is a second context that came with the call.
     """
 
     __slots__ = (
-        "attributes", "end", "error", "kind", "link", "message", "name", "parent_id", "remote", "span_id", "start",
+        "attributes", "end", "error", "link", "message", "operation", "parent_id", "remote", "span_id", "start",
         "state", "trace_id",
     )  # fmt: skip
 
     def __init__(
         self,
-        name: str,
-        kind: Kind,
+        operation: Operation,
         trace_id: str,
         attributes: dict[str, Value],
         parent_id: str = "",
@@ -40,8 +52,7 @@ class Span:
         state: str = "",
         link: TraceContext | None = None,
     ) -> None:
-        self.name = name
-        self.kind: Kind = kind
+        self.operation = operation
         self.trace_id = trace_id
         self.span_id = new_span_id()
         self.parent_id = parent_id

@@ -12,7 +12,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import Final
 
-from mcppool.observe.tracing.span import Span, Value
+from mcppool.observe.tracing.span import Operation, Span, Value
 from mcppool.policy.trace_context import TraceContext
 
 _SERVER, _CLIENT = b"\x30\x02", b"\x30\x03"  # kind = 6
@@ -25,6 +25,9 @@ _FLAGS: Final = Struct("<BBI").pack  # flags = 16, the same in a link = 6
 _LINK_FLAGS: Final = Struct("<BI").pack
 _LENGTHS: Final = tuple(bytes((length,)) for length in range(_SMALL))
 
+_ID: Final = "jsonrpc.request.id"
+_ID_NAME: Final = b"\x0a%c%b" % (len(_ID), _ID.encode())
+
 
 def trace_request(spans: Iterable[Span], source: bytes, scope: bytes) -> bytes:
     """The message `ExportTraceServiceRequest` with `spans`; `source` is the encoded resource, `scope` the encoded
@@ -34,11 +37,11 @@ def trace_request(spans: Iterable[Span], source: bytes, scope: bytes) -> bytes:
 
 
 def _span(span: Span) -> bytes:
+    operation = span.operation
     parts = [
         b"\x0a\x10", bytes.fromhex(span.trace_id),
         b"\x12\x08", bytes.fromhex(span.span_id),
-        _text(b"\x2a", span.name),
-        _SERVER if span.kind == "server" else _CLIENT,
+        operation.encoded or _encode(operation),
         _TIMES(0x39, span.start, 0x41, span.end),
     ]  # fmt: skip
     if span.state:
@@ -46,7 +49,7 @@ def _span(span: Span) -> bytes:
     if span.parent_id:
         parts += (b"\x22\x08", bytes.fromhex(span.parent_id))
     for name, value in span.attributes.items():
-        parts.append(_attribute(name, value))
+        parts.append(_id(value) if name == _ID else _attribute(name, value))
     if span.link is not None:
         parts.append(_field(b"\x6a", _link(span.link)))
     if span.error is not None:
@@ -55,6 +58,14 @@ def _span(span: Span) -> bytes:
     flags = _SAMPLED | _HAS_REMOTE | (_REMOTE if span.remote else 0)
     parts.append(_FLAGS(0x85, 0x01, flags))
     return b"".join(parts)
+
+
+def _encode(operation: Operation) -> bytes:
+    """The fields that all spans of an operation have."""
+    attributes = [_attribute(name, value) for name, value in operation.attributes.items()]
+    kind = _SERVER if operation.kind == "server" else _CLIENT
+    operation.encoded = encoded = b"".join((_text(b"\x2a", operation.name), kind, *attributes))
+    return encoded
 
 
 def _link(context: TraceContext) -> bytes:
@@ -69,6 +80,11 @@ def _attribute(name: str, value: Value) -> bytes:
     """An attribute of a span. Most come again with the next span."""
     encoded = b"\x18" + _varint(value & _WHOLE) if isinstance(value, int) else _text(b"\x0a", value)
     return _field(b"\x4a", _text(b"\x0a", name) + _field(b"\x12", encoded))
+
+
+def _id(value: Value) -> bytes:
+    """The attribute `_ID`, which each span has with another value."""
+    return _field(b"\x4a", _ID_NAME + _field(b"\x12", _text(b"\x0a", str(value))))
 
 
 def _text(tag: bytes, text: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from random import random
 from time import monotonic, time_ns
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.tracing.span import MAX_TEXT, Span, current
@@ -13,7 +13,9 @@ from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.direct_attempt import Downstream, Rest
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.tracing.context import NOTHING, Incoming, incoming, is_unsampled, is_unsampled_in
-from mcppool.pipeline.tracing.conventions import LISTEN, server_attributes, server_error, span_name
+from mcppool.pipeline.tracing.conventions import LISTEN, own_server_attributes, server_error
+from mcppool.pipeline.tracing.exchanges import TracedExchange
+from mcppool.pipeline.tracing.operations import Operations
 from mcppool.policy.trace_context import Sampler, new_trace_id
 
 MAX_HEADS: Final = 256
@@ -21,6 +23,7 @@ MAX_HEADS: Final = 256
 MAX_HEAD: Final = 4096
 
 Send = Callable[[Span], None]
+T = TypeVar("T")
 
 
 class Serve(Protocol):
@@ -42,9 +45,20 @@ class Begin(Protocol):
 class TracedCalls:
     """Traces the calls of one pool. Messages without a method, and `GET` and `DELETE`, are no operations."""
 
-    def __init__(self, begin: Begin, serve: Serve, sampler: Sampler, metrics: PoolMetrics, send: Send) -> None:
+    def __init__(
+        self,
+        begin: Begin,
+        serve: Serve,
+        exchange: TracedExchange,
+        operations: Operations,
+        sampler: Sampler,
+        metrics: PoolMetrics,
+        send: Send,
+    ) -> None:
         self._begin = begin
         self._serve = serve
+        self._exchange = exchange
+        self._operations = operations
         self._sampler = sampler
         self._ratio = sampler.ratio
         self._metrics = metrics
@@ -56,14 +70,33 @@ class TracedCalls:
         context = self._sampled(call)
         if context is None:
             return self._serve(call, reply, outcome)
-        return self._traced(call, reply, outcome or Outcome(), context)
+        span, outcome = self._span(call, context), outcome or Outcome()
+        if call.request.method == LISTEN:
+            reply = _Opening(reply, lambda: self._end(span, call, outcome))
+        return self._traced(self._serve(call, reply, outcome), span, call, outcome)
 
     def begin(self, call: Call, reply: Reply, outcome: Outcome, downstream: Downstream, /) -> Rest | None:
-        """See `Pipeline.begin`. A call that is sampled is a coroutine."""
-        context = self._sampled(call)
+        """See `Pipeline.begin`."""
+        if call.request.traceparent is None and call.forward in self._plain:
+            if random() >= self._ratio:  # the usual case, without a frame of its own
+                return self._begin(call, reply, outcome, downstream)
+            context = NOTHING if call.request.method is not None else None
+        else:
+            context = self._sampled(call)
         if context is None:
             return self._begin(call, reply, outcome, downstream)
-        return self._traced(call, reply, outcome, context)
+        span, exchange = self._span(call, context), self._exchange
+        if call.request.method == LISTEN:
+            reply = _Opening(reply, lambda: self._end(span, call, outcome))
+        exchange.beginning = span, self._end
+        try:
+            rest = self._begin(call, reply, outcome, downstream)
+        except BaseException:
+            self._end(span, call, outcome)
+            raise
+        finally:
+            exchange.beginning = None
+        return None if rest is None else self._traced(rest, span, call, outcome)
 
     def _sampled(self, call: Call) -> Incoming | None:
         """The trace context of a call that is sampled, None for any other."""
@@ -87,22 +120,22 @@ class TracedCalls:
         if len(head) <= MAX_HEAD:
             self._plain.add(head)
 
-    async def _traced(self, call: Call, reply: Reply, outcome: Outcome, context: Incoming) -> Outcome:
-        parent = context.parent
-        name, attributes = span_name(call), server_attributes(call, self._metrics.name)
+    def _span(self, call: Call, context: Incoming) -> Span:
+        """The span of a call that has just come."""
+        parent, operation, attributes = context.parent, self._operations.of_call(call), own_server_attributes(call)
         # By position: arguments by name cost a class a microsecond.
         if parent is None:
-            span = Span(name, "server", new_trace_id(), attributes)
+            span = Span(operation, new_trace_id(), attributes)
         else:
-            span = Span(
-                name, "server", parent.trace_id, attributes, parent.span_id, True, parent.state, context.link
-            )  # fmt: skip
+            span = Span(operation, parent.trace_id, attributes, parent.span_id, True, parent.state, context.link)
         span.start -= round((monotonic() - call.received) * 1e9)
-        if call.request.method == LISTEN:
-            reply = _Opening(reply, lambda: self._end(span, call, outcome))
+        return span
+
+    async def _traced(self, rest: Coroutine[Any, Any, T], span: Span, call: Call, outcome: Outcome) -> T:
+        """Do the rest of a call, and end its span."""
         token = current.set(span)
         try:
-            return await self._serve(call, reply, outcome)
+            return await rest
         finally:
             current.reset(token)
             self._end(span, call, outcome)

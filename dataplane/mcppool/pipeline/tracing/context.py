@@ -72,14 +72,22 @@ def incoming(call: Call) -> Incoming:
     return Incoming(inner, outer if outer is not None and outer.trace_id != inner.trace_id else None)
 
 
+def put_context_at_once(attempt: Attempt, span: Span) -> None:
+    """Make a small attempt carry the context of `span`, in its message and its headers: in its plan itself."""
+    plan = attempt.plan
+    members, absent = _members(plan, span)
+    if attempt.reissue is not None:
+        attempt.reissue.body = with_trace_meta(attempt.reissue.body, members, absent)
+    else:
+        plan.body = with_trace_meta(plan.body, members, absent)
+    plan.forward = _with_headers(plan.forward, members)
+
+
 async def put_context(attempt: Attempt, span: Span) -> Plan:
     """Make `attempt` carry the context of `span`, in its message and its headers. Returns the plan that it had: it is
     put back after the attempt, because other attempts carry other contexts."""
     plan = attempt.plan
-    state = {TRACESTATE: span.state} if span.state else {}
-    members = {TRACEPARENT: span.traceparent, **state}
-    baggage = _header(plan.forward, BAGGAGE.encode())
-    absent = {BAGGAGE: baggage} if baggage else {}
+    members, absent = _members(plan, span)
     if attempt.reissue is not None:
         attempt.reissue.body = await _with_meta(attempt.reissue.body, members, absent)
         body = plan.body
@@ -87,6 +95,15 @@ async def put_context(attempt: Attempt, span: Span) -> Plan:
         body = await _with_meta(plan.body, members, absent)
     attempt.plan = plan.with_message(body, _with_headers(plan.forward, members))
     return plan
+
+
+def _members(plan: Plan, span: Span) -> tuple[dict[str, str], dict[str, str]]:
+    """The members of `_meta` that carry the context of `span`, and those of a client that sent them as headers only."""
+    members = {TRACEPARENT: span.traceparent}
+    if span.state:
+        members[TRACESTATE] = span.state
+    baggage = _header(plan.forward, b"baggage")
+    return members, {BAGGAGE: baggage} if baggage else {}
 
 
 async def _with_meta(body: bytes, members: dict[str, str], absent: dict[str, str]) -> bytes:
@@ -98,6 +115,8 @@ async def _with_meta(body: bytes, members: dict[str, str], absent: dict[str, str
 
 
 def _with_headers(lines: bytes, members: dict[str, str]) -> bytes:
+    if b"trace" not in lines and len(members) == 1:
+        return b"%btraceparent: %b\r\n" % (lines, members[TRACEPARENT].encode())
     kept = [lines]
     if b"trace" in lines:
         kept = [line for line in lines.splitlines(keepends=True) if not line.startswith(_OURS)]

@@ -6,7 +6,7 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/mcp/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from mcppool.observe.tracing.span import MAX_TEXT, Value
@@ -32,13 +32,13 @@ _MISTAKES_OF_CLIENTS: Final = frozenset(
     {PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, RESOURCE_NOT_FOUND}
 )
 """Codes that are no errors of a server."""
+_HTTP: Final = {"network.transport": "tcp", "network.protocol.name": "http", "network.protocol.version": "1.1"}
 _RESOURCES: Final = frozenset({"resources/read", "resources/subscribe", "resources/unsubscribe"})
 
 
-def span_name(call: Call) -> str:
+def span_name(method: str, name: str) -> str:
     """The name of a span: the method, with the tool or prompt."""
-    method, name = call.request.method or "", call.request.name
-    return f"{method} {name}"[:MAX_TEXT] if name and method in ("tools/call", "prompts/get") else method[:MAX_TEXT]
+    return f"{method} {name}"[:MAX_TEXT] if name and method in ("tools/call", "prompts/get") else method
 
 
 def version_of(call: Call) -> str:
@@ -47,12 +47,9 @@ def version_of(call: Call) -> str:
     return session.claims.version if session is not None else call.request.protocol_version or ""
 
 
-def _attributes_of(call: Call, pool: str) -> dict[str, Value]:
-    """The attributes that both sides of a call have."""
-    request = call.request
-    method = request.method or ""
-    found: dict[str, Value] = {"mcp.method.name": method[:MAX_TEXT], "mcppool.pool": pool}
-    name = request.name[:MAX_TEXT] if request.name else ""
+def _attributes_of(method: str, name: str, version: str, pool: str) -> dict[str, Value]:
+    """The attributes that both sides of a call have, whatever its id."""
+    found: dict[str, Value] = {"mcp.method.name": method, "mcppool.pool": pool}
     if method == "tools/call":
         found["gen_ai.operation.name"] = "execute_tool"
         if name:
@@ -61,47 +58,48 @@ def _attributes_of(call: Call, pool: str) -> dict[str, Value]:
         found["gen_ai.prompt.name"] = name
     elif name and method in _RESOURCES:
         found["mcp.resource.uri"] = name
-    if version := version_of(call):
-        found["mcp.protocol.version"] = version[:MAX_TEXT]
+    if version:
+        found["mcp.protocol.version"] = version
     return found
 
 
-def server_attributes(call: Call, pool: str) -> dict[str, Value]:
-    """The attributes of a client's call."""
-    found = _attributes_of(call, pool)
+def server_attributes(method: str, name: str, version: str, pool: str) -> dict[str, Value]:
+    """The attributes that calls of clients have in common."""
+    return _attributes_of(method, name, version, pool) | _HTTP
+
+
+def client_attributes(method: str, name: str, version: str, pool: str, endpoint: Endpoint) -> dict[str, Value]:
+    """The attributes that attempts at one endpoint have in common."""
+    found = _attributes_of(method, name, version, pool)
+    target = endpoint.target
+    if target.path is not None:
+        found["network.transport"] = "pipe"
+    else:
+        found |= {"server.address": target.host, "server.port": target.port, **_HTTP}
+    found["mcppool.endpoint"] = endpoint.key[:MAX_TEXT]
+    return found
+
+
+def own_server_attributes(call: Call) -> dict[str, Value]:
+    """The attributes that a client's call has besides."""
+    found: dict[str, Value] = {}
     if call.request.id is not None:
         found["jsonrpc.request.id"] = shown_id(call.request.id)
     if call.session is not None:
         found["mcp.session.id"] = session_digest(call.session.token)
     if call.address:
         found["client.address"] = call.address
-    found["network.transport"] = "tcp"
-    found["network.protocol.name"] = "http"
-    found["network.protocol.version"] = "1.1"
     return found
 
 
-def client_attributes(
-    call: Call, server: Mapping[str, Value], endpoint: Endpoint, id: bytes | None
-) -> dict[str, Value]:
-    """The attributes of an attempt of a call whose own attributes are `server`; `id` is the id of its request."""
-    found = dict(server)
-    found.pop("client.address", None)
-    if id is not None and id != call.request.id:
+def own_client_attributes(call: Call, id: bytes | None) -> dict[str, Value]:
+    """The attributes that an attempt has besides; `id` is the id of its request."""
+    found: dict[str, Value] = {}
+    if id is not None:
         found["jsonrpc.request.id"] = shown_id(id)
     session = call.session
-    if session is not None:
-        found.pop("mcp.session.id", None)
-        if session.upstream_id:
-            found["mcp.session.id"] = session_digest(session.upstream_id)
-    target = endpoint.target
-    if target.path is not None:
-        found["network.transport"] = "pipe"
-        del found["network.protocol.name"], found["network.protocol.version"]
-    else:
-        found["server.address"] = target.host
-        found["server.port"] = target.port
-    found["mcppool.endpoint"] = endpoint.key[:MAX_TEXT]
+    if session is not None and session.upstream_id:
+        found["mcp.session.id"] = session_digest(session.upstream_id)
     return found
 
 
@@ -110,6 +108,7 @@ def shown_id(id: bytes) -> str:
     return (text_in(id) or id.decode("utf-8", "replace"))[:MAX_TEXT]
 
 
+@lru_cache(maxsize=256)
 def session_digest(id: str) -> str:
     """Names a session without its id: who knows the id can use the session."""
     return hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:32]

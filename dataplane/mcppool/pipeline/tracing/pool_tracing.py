@@ -13,6 +13,7 @@ from mcppool.pipeline.sessions.session import Session
 from mcppool.pipeline.tracing.calls import Begin, Serve, TracedCalls
 from mcppool.pipeline.tracing.durations import CallDurations
 from mcppool.pipeline.tracing.exchanges import TracedExchange
+from mcppool.pipeline.tracing.operations import Operations
 from mcppool.spec.sections.tracing import TracingSpec
 
 
@@ -26,8 +27,9 @@ class PoolTracing:
         self.durations = metrics.durations = metrics.durations or PoolDurations(metrics.name)
         self._sender.follow(self.durations)
         self.call_durations = CallDurations(metrics, self.durations)
-        self.calls = TracedCalls(begin, serve, settings.sampler, metrics, self._send)
-        self.exchange = TracedExchange(exchange, metrics, self._send)
+        operations = Operations(metrics.name)
+        self.exchange = TracedExchange(exchange, operations, self._send)
+        self.calls = TracedCalls(begin, serve, self.exchange, operations, settings.sampler, metrics, self._send)
 
     def close(self, *, wait: bool = True) -> None:
         """Send what waits; with `wait`, before it returns."""

@@ -20,7 +20,7 @@ from mcppool.observe.tracing import grpc_signal
 from mcppool.observe.tracing.durations import PoolDurations, SessionKey
 from mcppool.observe.tracing.environment import tracing_settings
 from mcppool.observe.tracing.otlp import OtlpExporter
-from mcppool.observe.tracing.span import Span
+from mcppool.observe.tracing.span import Operation, Span
 from mcppool.policy.trace_context import new_trace_id
 from mcppool.spec.sections.tracing import TracingSpec
 from tests.certificates import make_server_certificate
@@ -28,7 +28,7 @@ from tests.servers.grpc_collector import GrpcCollector
 
 
 def spans(count: int) -> list[Span]:
-    return [Span(f"call {number}", "server", new_trace_id(), {"n": number}) for number in range(count)]
+    return [Span(Operation(f"call {number}", "server", {}), new_trace_id(), {"n": number}) for number in range(count)]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from mcppool.observe.audit_sinks import SinkUnavailable
 from mcppool.observe.tracing import sender
 from mcppool.observe.tracing.durations import PoolDurations
 from mcppool.observe.tracing.sender import SpanSender
-from mcppool.observe.tracing.span import Span
+from mcppool.observe.tracing.span import Operation, Span
 from mcppool.policy.trace_context import new_trace_id
 from tests.waiting import until
 
@@ -67,7 +67,7 @@ def telling(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def span() -> Span:
-    return Span("ping", "server", new_trace_id(), {})
+    return Span(Operation("ping", "server", {}), new_trace_id(), {})
 
 
 @pytest.fixture(autouse=True)

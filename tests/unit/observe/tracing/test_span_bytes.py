@@ -10,7 +10,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2 as messages
 
 from mcppool.observe.tracing.encoding import resource, trace_request
-from mcppool.observe.tracing.span import Kind, Span, Value
+from mcppool.observe.tracing.span import Kind, Operation, Span, Value
 from mcppool.policy.trace_context import TraceContext, new_span_id, new_trace_id
 
 TEXTS = st.text(max_size=300)
@@ -36,25 +36,31 @@ def as_values(attributes: list[KeyValue]) -> dict[str, Value]:
 
 
 @given(
-    name=TEXTS, kind=st.sampled_from(["server", "client"]), attributes=st.dictionaries(TEXTS, VALUES, max_size=20),
+    name=TEXTS, kind=st.sampled_from(["server", "client"]), shared=st.dictionaries(TEXTS, VALUES, max_size=20),
+    own=st.dictionaries(TEXTS, VALUES, max_size=5), id=st.none() | TEXTS,
     parent=st.sampled_from(["", new_span_id()]), remote=st.booleans(), state=STATES, link=st.none() | LINKS,
     error=st.none() | TEXTS, message=TEXTS, start=TIMES, end=TIMES,
 )  # fmt: skip
 def test_each_field_is_read_as_it_was(
-    name: str, kind: Kind, attributes: dict[str, Value], parent: str, remote: bool, state: str,
-    link: TraceContext | None, error: str | None, message: str, start: int, end: int,
+    name: str, kind: Kind, shared: dict[str, Value], own: dict[str, Value], id: str | None, parent: str, remote: bool,
+    state: str, link: TraceContext | None, error: str | None, message: str, start: int, end: int,
 ) -> None:  # fmt: skip
-    attributes.pop("error.type", None)
-    span = Span(name, kind, new_trace_id(), attributes, parent_id=parent, remote=remote, state=state, link=link)
+    for name_of_ours in ("error.type", *shared):
+        own.pop(name_of_ours, None)
+    shared.pop("error.type", None)
+    own |= {} if id is None else {"jsonrpc.request.id": id}
+    operation = Operation(name, kind, shared)
+    span = Span(operation, new_trace_id(), own, parent_id=parent, remote=remote, state=state, link=link)
     span.error, span.message, span.start, span.end = error, message, start, end
     found = only(read(span))
+    assert only(read(span)) == found  # now with what is remembered of the operation
     assert (found.trace_id.hex(), found.span_id.hex()) == (span.trace_id, span.span_id)
     assert (found.parent_span_id.hex(), found.trace_state, found.name) == (parent, state, name)
     assert messages.Span.SpanKind.Name(found.kind) == f"SPAN_KIND_{kind.upper()}"
     assert (found.start_time_unix_nano, found.end_time_unix_nano) == (start, end)
     assert found.flags == 0x101 | (0x200 if remote else 0)
     failed = {} if error is None else {"error.type": error}
-    assert as_values(list(found.attributes)) == attributes | failed
+    assert as_values(list(found.attributes)) == shared | own | failed
     assert found.status == messages.Status(code=0 if error is None else 2, message="" if error is None else message)
     assert [(each.trace_id.hex(), each.span_id.hex(), each.trace_state, each.flags) for each in found.links] == (
         [] if link is None else [(link.trace_id, link.span_id, link.state, 0x300 | int(link.sampled))]
@@ -62,16 +68,16 @@ def test_each_field_is_read_as_it_was(
 
 
 def test_a_request_names_its_resource_and_scope_and_keeps_the_order_of_its_spans() -> None:
-    spans = [Span(f"call {number}", "server", new_trace_id(), {}) for number in range(300)]
+    spans = [Span(Operation(f"call {number}", "server", {}), new_trace_id(), {}) for number in range(300)]
     ((found,),) = (read(*spans).resource_spans,)
     assert as_values(list(found.resource.attributes)) == {"service.name": "mcppool"}
     assert isinstance(found.resource, Resource)
     assert isinstance(found.scope_spans[0].scope, InstrumentationScope)
     assert found.scope_spans[0].scope.name == "mcppool"
-    assert [each.name for each in found.scope_spans[0].spans] == [span.name for span in spans]
+    assert [each.name for each in found.scope_spans[0].spans] == [span.operation.name for span in spans]
 
 
 def test_a_lone_surrogate_costs_no_span() -> None:
-    broken = Span("call \ud83d", "server", new_trace_id(), {"gen_ai.tool.name": "\udc00"})
+    broken = Span(Operation("call \ud83d", "server", {"gen_ai.tool.name": "\udc00"}), new_trace_id(), {})
     found = only(read(broken))
     assert (found.name, as_values(list(found.attributes))) == ("call ?", {"gen_ai.tool.name": "?"})
