@@ -51,6 +51,10 @@ class SharedRates:
         self._link = link
         self._take = link.client.register_script(_TAKE)
 
+    def try_take(self, _limits: Sequence[RateLimit]) -> bool:
+        """Return False: each token is one of Redis."""
+        return False
+
     async def take(self, limits: Sequence[RateLimit]) -> tuple[RateLimit | None, float] | None:
         """Take one token for each limit. Returns the limit without a token and the seconds until it has one; None and 0
         if all had one.

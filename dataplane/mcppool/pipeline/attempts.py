@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from mcppool.observe.metrics import PoolMetrics
-from mcppool.pipeline.admission.limits import Admission
+from mcppool.pipeline.admission.limits import Admission, Admitted, leave
 from mcppool.pipeline.admission.notifications import NotificationAdmission
 from mcppool.pipeline.attempt import Attempt, ResponseContext
 from mcppool.pipeline.call import Call, Reply
@@ -98,8 +98,14 @@ class Attempts:
         if endpoint is None:
             return None
         connection: Connection | None = None
-        if not endpoint.breakers and endpoint.head.missing is None:
+        if endpoint.head.missing is None and not (endpoint.breakers and self.picker.tries(plan, endpoint)):
             connection = endpoint.connections.try_lease(now, unsafe=plan.unsafe)
+        admitted: Admitted | None = None
+        if connection is not None and self.admission is not None:
+            admitted = self.admission.try_enter(call, plan, endpoint)
+            if admitted is None:
+                connection.release()
+                connection = None
         if connection is None:
             if session is None:
                 plan.picked = endpoint  # a second pick would pass over it
@@ -111,7 +117,7 @@ class Attempts:
         outcome.attempts = 1
         outcome.endpoint = endpoint
         attempt = DirectAttempt(
-            self.context, call, plan, endpoint, reply, outcome, again, now, connection, steps, downstream
+            self.context, call, plan, endpoint, reply, outcome, again, now, connection, steps, downstream, admitted
         )
         outcome.attempt = attempt
         attempt.movable = not plan.unsafe
@@ -127,13 +133,17 @@ class Attempts:
     def answered(self, attempt: DirectAttempt) -> None:
         """An attempt that was begun by `begin` has its answer."""
         self.exchange.over(attempt, attempt.connection)
-        self._answered(attempt, None)
+        self._direct_answered(attempt)
+        if attempt.admitted is not None:
+            if attempt.admitted.place is not None:
+                attempt.admitted.place.leave()
+            leave(attempt.admitted.gates)
         attempt.outcome.attempt = None
         self.picker.attempt_over(attempt.endpoint, attempt.plan)
 
     async def run(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome, begun: Begun | None = None) -> None:
         """Make attempts until there is an answer, or no more attempt is allowed. `begun` is the first one, if it was
-        begun by `begin`."""
+        begun by `begin`; the caller leaves the gates that its call has entered."""
         retries: Retries | None = None
         failure: AttemptFailed | None = None
         if begun is None:
@@ -234,11 +244,11 @@ class Attempts:
         Raises AttemptFailed while nothing has gone to the client.
         """
         started = monotonic() if begun is None else begun.attempt.started
-        place: Limiter | None = None
+        place: Limiter | None = None if begun is None else begun.attempt.place
         try:
             if begun is not None:
                 await (self.traced or self.exchange).run(begun.attempt, begun.answer)
-                self._answered(begun.attempt, retries)
+                self._direct_answered(begun.attempt)
                 return
             if call.request.id is None:
                 place = await self.notifications.at(endpoint, call, plan)
@@ -257,8 +267,7 @@ class Attempts:
             else:
                 await self.hedging.run(attempt, plan.hedge_after)
             self._answered(attempt, retries)
-            if endpoint.concurrency is not None and place is not None:
-                self._teach(attempt, endpoint, in_flight)
+            self._teach(attempt, endpoint, in_flight)
         except (LimitReached, NoCredentials):
             raise
         except AttemptFailed as error:
@@ -276,9 +285,17 @@ class Attempts:
                 place.leave()
             self.picker.attempt_over(endpoint, plan)
 
+    def _direct_answered(self, attempt: DirectAttempt) -> None:
+        """An attempt that was begun by `begin`, always the first one of its call, has its answer."""
+        self._answered(attempt, None)
+        if attempt.admitted is not None:
+            self._teach(attempt, attempt.endpoint, attempt.admitted.in_flight)
+
     def _teach(self, attempt: Attempt, endpoint: Endpoint, in_flight: int) -> None:
-        """Tell the limit of the endpoint how long an answer took: not an error about the request, which comes sooner,
-        nor the answer of another endpoint."""
+        """Tell the limit of the endpoint, if it adapts, how long an answer took: not an error about the request, which
+        comes sooner, nor the answer of another endpoint."""
+        if endpoint.concurrency is None:
+            return
         outcome, call = attempt.outcome, attempt.call
         if self.admission is not None and attempt.endpoint is endpoint and not (outcome.neutral or outcome.cut):
             name = attempt.plan.tool or call.request.method or ""

@@ -11,10 +11,12 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol
 
+from mcppool.pipeline.admission.limits import Admitted
 from mcppool.pipeline.attempt import Attempt, ResponseContext
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.exchange import relay_at_once
 from mcppool.pipeline.outcome import Outcome
+from mcppool.pipeline.peers import Limiter
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.request_id import ReissuedRequest
 from mcppool.pipeline.response.event_relay import LINGER
@@ -56,9 +58,9 @@ class Steps(Protocol):
 
 class DirectAttempt(Attempt):
     """An attempt that takes its answer in a callback. `home` is the endpoint where the session of its call lived when
-    the request was sent."""
+    the request was sent. `admitted` is what its call holds of the pool's limits, None if the pool has none."""
 
-    __slots__ = ("_answer", "_downstream", "_relayed", "home", "steps")
+    __slots__ = ("_answer", "_downstream", "_relayed", "admitted", "home", "steps")
 
     def __init__(
         self,
@@ -73,14 +75,21 @@ class DirectAttempt(Attempt):
         connection: Connection,
         steps: Steps,
         downstream: Downstream,
+        admitted: Admitted | None,
     ) -> None:
         Attempt.__init__(self, context, call, plan, endpoint, reply, outcome, reissue, started)
         self.connection = connection
         self.home = NO_HOME
+        self.admitted = admitted
         self.steps = steps
         self._downstream = downstream
         self._relayed: Response | None = None  # a stream with the answer, whose end has not come
         self._answer: asyncio.Future[Response] | None = None  # awaited by the rest of the call
+
+    @property
+    def place(self) -> Limiter | None:
+        """Its place at the endpoint, None if that has no limit."""
+        return None if self.admitted is None else self.admitted.place
 
     def answered(self, response: Response) -> None:
         """Pass on an answer, and end the call if that was all of it."""

@@ -76,6 +76,10 @@ class Limiter(Protocol):
         """Number of calls of this process that wait."""
         ...
 
+    def try_enter(self) -> bool:
+        """Take a place if nobody has to be asked or waited for; otherwise take none and return False."""
+        ...
+
     async def enter(self, until: float, *, force: bool = False) -> None:
         """Take a place; wait for one until the loop time `until`. Raises LimitReached."""
         ...
@@ -106,6 +110,11 @@ class Peers(Protocol):
 
     async def take(self, limits: Sequence[RateLimit]) -> tuple[RateLimit | None, float] | None:
         """Take one token for each limit, of buckets that all processes share. Returns as `SharedRates.take` does."""
+        ...
+
+    def try_take(self, limits: Sequence[RateLimit]) -> bool:
+        """Take one token for each limit from those that this process has to spare; otherwise take none and return
+        False."""
         ...
 
     async def first_use(self, digest: bytes, seconds: int) -> bool | None:

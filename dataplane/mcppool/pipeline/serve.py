@@ -107,7 +107,6 @@ class Pipeline:
             and plan.refusal is None
             and plan.kept is None
             and plan.hedge_after is None
-            and self.attempts.admission is None
             and len(plan.body) <= BULK
             and (session is None or not session.unseen)
             and request.method not in _NEVER_DIRECT
@@ -143,6 +142,8 @@ class Pipeline:
         except AttemptFailed as failure:  # this client must not see cached answers, or local replies
             answer_fault(call, reply, failure, outcome)
         finally:
+            if begun is not None and begun.attempt.admitted is not None:
+                leave(begun.attempt.admitted.gates)
             if session is not None:
                 self._end(call, session, outcome)
             self.access_log.finished(call, plan, outcome)

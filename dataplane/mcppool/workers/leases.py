@@ -89,12 +89,18 @@ class SharedLimiter:
         self._most = 0  # spare places to keep when calls leave
         self._given_up = 0  # how often they were called back
 
+    def try_enter(self) -> bool:
+        """See `Limiter`."""
+        if not self.spare:
+            return False
+        self.spare -= 1
+        self.inside += 1
+        self.used = True
+        return True
+
     async def enter(self, until: float, *, force: bool = False) -> None:
         """See `Limiter`."""
-        if self.spare:
-            self.spare -= 1
-            self.inside += 1
-            self.used = True
+        if self.try_enter():
             return
         refusal = await self._ask(until, force)
         if refusal:
@@ -186,6 +192,15 @@ class LeasedTokens:
             if limit not in asked:
                 self._keep(limit, 1)
         return None if answer is None else (asked[answer[0]], answer[1])
+
+    def try_take(self, limits: Sequence[RateLimit]) -> bool:
+        """Take them from the stock: see `Peers.try_take`."""
+        for number, limit in enumerate(limits):
+            if not self._use(limit):
+                for other in limits[:number]:
+                    self._keep(other, 1)
+                return False
+        return True
 
     def _use(self, limit: RateLimit) -> bool:
         key = limit.kind, limit.name

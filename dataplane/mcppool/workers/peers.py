@@ -72,7 +72,10 @@ class PoolPeers:
         self._channel = exchange.channel
         self._pool = pool
         self._heard: list[Heard] = []
-        self.take = LeasedTokens(exchange.channel, pool).take
+        tokens = LeasedTokens(exchange.channel, pool)
+        self.take = tokens.take
+        """See `Peers`."""
+        self.try_take = tokens.try_take
         """See `Peers`."""
 
     async def first_use(self, digest: bytes, seconds: int) -> bool | None:

@@ -9,7 +9,8 @@ from time import monotonic
 import pytest
 
 from mcppool.access.passthrough import NOBODY
-from mcppool.pipeline.admission import limits as module
+from mcppool.pipeline.admission import limits as limits_module
+from mcppool.pipeline.admission import rates as rates_module
 from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
 from mcppool.pipeline.admission.limits import MAX_TOOLS, Admission, has_limits, leave
 from mcppool.pipeline.call import Call
@@ -65,7 +66,7 @@ async def test_one_client_cannot_have_all_places() -> None:
 
 
 async def test_gates_of_clients_that_call_no_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_CLIENTS", 10)
+    monkeypatch.setattr(limits_module, "MAX_CLIENTS", 10)
     pool = pool_of("[limits.principal]\nmax_concurrent = 1", "a")
     limits = limits_of(pool)
     held = await enter(limits, pool, tool_call("read", principal="ann"))
@@ -118,7 +119,7 @@ async def test_a_call_that_gives_up_at_one_gate_leaves_the_others() -> None:
 @pytest.fixture
 def no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     now = monotonic()
-    monkeypatch.setattr(module, "monotonic", lambda: now)
+    monkeypatch.setattr(rates_module, "monotonic", lambda: now)
 
 
 @pytest.mark.usefixtures("no_time_passes")

@@ -28,11 +28,17 @@ class ConcurrencyLimiter:
         """Number of waiting calls."""
         return len(self._waiters)
 
+    def try_enter(self) -> bool:
+        """Take a place, unless the call would have to wait for one."""
+        if self._waiters or self.inside >= self.capacity():
+            return False
+        self.inside += 1
+        return True
+
     async def enter(self, until: float, *, force: bool = False) -> None:
         """Take a place; wait for one until the loop time `until`. Raises LimitReached if the queue is full, unless
         `force` is set, or if the wait was in vain."""
-        if self.inside < self.capacity() and not self._waiters:
-            self.inside += 1
+        if self.try_enter():
             return
         if len(self._waiters) >= self.max_queue and not force:
             raise LimitReached(f"{self.name}: {counted(self.inside, 'call')} in flight, {len(self._waiters)} waiting")

@@ -5,19 +5,17 @@ for the pool, for the endpoints together (balancing then leaves out full endpoin
 endpoint. Only attempts bound to the endpoint by their session or a pin wait for that place. A pool without limits has
 no `Admission`.
 
-Redis may count rates for all gateways; while Redis is away each gateway counts for itself. The processes of one gateway
-share rates and places.
+A call that has to wait for none of them is admitted at once (`try_enter`). The processes of one gateway share places.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from time import monotonic
-from typing import Protocol
 
 from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
+from mcppool.pipeline.admission.rates import RateCounter, Rates
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.peers import Limiter, Peers
@@ -25,31 +23,29 @@ from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.routing.tool_overrides import most_specific
 from mcppool.pipeline.settings import Settings
-from mcppool.policy.token_bucket import RateLimit, TokenBucket
-from mcppool.spec import PoolSpec, RateSpec
+from mcppool.spec import PoolSpec
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.failures import RateLimited
 
-APART = "\0unanswered"
-"""Marks the buckets of messages that are not calls."""
-MAX_BUCKETS = 100_000  # for clients; a full bucket carries no information
 MAX_TOOLS = 1_000  # tools whose empty gates are kept
 MAX_CLIENTS = 10_000  # the same for clients
 
 
-class RateCounter(Protocol):
-    """Buckets that several processes share."""
+class Admitted:
+    """The places of an admitted call: `gates` until it ends, and `place` until its first attempt ends, if
+    `limits.endpoint` is set. `in_flight` calls are at the endpoint, itself included."""
 
-    async def take(self, limits: Sequence[RateLimit]) -> tuple[RateLimit | None, float] | None:
-        """Take one token for each limit. Returns the limit without a token and the seconds until it has one; None and 0
-        if all had one. None if the buckets cannot be reached."""
-        ...
+    __slots__ = ("gates", "in_flight", "place")
+
+    def __init__(self, gates: list[Limiter], place: Limiter | None, in_flight: int) -> None:
+        self.gates = gates
+        self.place = place
+        self.in_flight = in_flight
 
 
 class Admission:
     """The limits of one pool. `client_gates` are those of clients with calls in flight, and of some that had some.
 
-    `rates` has the buckets that several processes share, None if this process counts alone. `peers` are the other
+    `counter` has the buckets that several processes share, None if this process counts alone. `peers` are the other
     processes of the gateway.
     """
 
@@ -58,16 +54,14 @@ class Admission:
         settings: Settings,
         endpoints: Endpoints,
         picker: Picker,
-        rates: RateCounter | None = None,
+        counter: RateCounter | None = None,
         peers: Peers | None = None,
     ) -> None:
-        self._settings = settings
         self._endpoints = endpoints
         self._picker = picker
         self._spec = spec = settings.spec
-        self._shared = rates
+        self.rates = Rates(settings, counter)
         self._peers = peers
-        self._buckets: OrderedDict[tuple[str, str], TokenBucket] = OrderedDict()
         limits = spec.limits
         self._pool_gate = (
             self._limiter(
@@ -81,6 +75,11 @@ class Admission:
             if limits.endpoint
             else None
         )
+        self._learned_places = 0
+        self._count_learned_places()
+        # The gates of every call.
+        self._always = [gate for gate in (self._pool_gate, self._endpoint_gate) if gate is not None]
+        self._limits_tools = has_limits_of_tools(spec)
         self._places: dict[Endpoint, Limiter] = {}
         self._tool_gates: dict[str, Limiter] = {}
         self.client_gates: dict[Hashable, Limiter] = {}
@@ -95,20 +94,39 @@ class Admission:
     async def enter(self, call: Call, plan: Plan) -> list[Limiter]:
         """Admit a call; returns the gates that it must `leave`. Raises RateLimited or LimitReached; nothing was
         sent."""
-        await self.take_rates(call, plan)
-        until = self._until(plan)
+        await self.rates.take(call, plan)
+        until: float | None = None
         entered: list[Limiter] = []
         try:
-            # The client's gate comes first: a call that waits there takes no place from other clients.
-            gates = self._client_gate(call), self._tool_gate(plan.tool), self._pool_gate, self._endpoint_gate
-            for gate in gates:
-                if gate is not None:
+            for gate in self._gates(call, plan):
+                if not gate.try_enter():
+                    if until is None:
+                        until = self._until(plan)
                     await gate.enter(until)
-                    entered.append(gate)
+                entered.append(gate)
         except BaseException:
             leave(entered)
             raise
         return entered
+
+    def try_enter(self, call: Call, plan: Plan, endpoint: Endpoint) -> Admitted | None:
+        """Admit a call and its first attempt, at `endpoint`, if they wait for nothing. Otherwise, or if a limit is
+        reached, the call takes nothing."""
+        entered: list[Limiter] = []
+        for gate in self._gates(call, plan):
+            if not gate.try_enter():
+                leave(entered)
+                return None
+            entered.append(gate)
+        place = self._place(endpoint)
+        if place is None or place.try_enter():
+            # The rates come last: what they give is given back by none of the steps before.
+            if self.rates.try_take(call, plan):
+                return Admitted(entered, place, endpoint.active + 1)
+            if place is not None:
+                place.leave()
+        leave(entered)
+        return None
 
     async def at(self, endpoint: Endpoint, plan: Plan, *, again: bool) -> Limiter | None:
         """A place at `endpoint` for one attempt of an admitted call, which must leave it; None if no limit is set.
@@ -116,16 +134,10 @@ class Admission:
         `again`: a repetition, which a full queue does not refuse: it waits until the call's deadline. Raises
         LimitReached; nothing was sent.
         """
-        limit = self._spec.limits.endpoint
-        if limit is None:
-            return None
-        gate = self._places.get(endpoint)
-        if gate is None:
-            gate = self._places[endpoint] = self._endpoint_limiter(
-                f"endpoint {endpoint.key}", lambda: int(endpoint.places), limit.max_queue
-            )
-        await gate.enter(self._until(plan, again=again), force=again)
-        return gate
+        place = self._place(endpoint)
+        if place is not None and not place.try_enter():
+            await place.enter(self._until(plan, again=again), force=again)
+        return place
 
     def answered(self, endpoint: Endpoint, name: str, seconds: float, in_flight: int) -> None:
         """A call named `name` was answered; `in_flight` calls, itself included, were at the endpoint when it was
@@ -138,11 +150,13 @@ class Admission:
         """The endpoint refused a call, or did not answer it in time."""
         if endpoint.concurrency is not None:
             endpoint.concurrency.overloaded()
+            self._count_learned_places()
 
     def endpoints_changed(self) -> None:
         """Apply changes of the pool's endpoints or of their availability."""
         if self._endpoint_gate is None:
             return
+        self._count_learned_places()
         self._endpoint_gate.max_queue = self._endpoint_queue()
         self._endpoint_gate.admit()
         for gate in self._places.values():
@@ -155,8 +169,14 @@ class Admission:
         if limit is None:
             return 0
         if limit.max_concurrent is None:
-            return sum(int(endpoint.places) for endpoint in self._picker.candidates) or 1
+            return self._learned_places
         return limit.max_concurrent * max(1, len(self._picker.candidates))
+
+    def _count_learned_places(self) -> None:
+        """Add up the limits that adapt: a sum over all endpoints takes long for each call."""
+        limit = self._spec.limits.endpoint
+        if limit is not None and limit.max_concurrent is None:
+            self._learned_places = sum(int(endpoint.places) for endpoint in self._picker.candidates) or 1
 
     def _endpoint_queue(self) -> int:
         limit = self._spec.limits.endpoint
@@ -167,6 +187,27 @@ class Admission:
         left = plan.deadline - monotonic()
         most = self._spec.connection_pool.acquire_timeout
         return asyncio.get_running_loop().time() + (left if again or most is None else min(most, left))
+
+    def _gates(self, call: Call, plan: Plan) -> Sequence[Limiter]:
+        """The gates that a call enters, in order. The client's comes first: a call that waits there takes no place from
+        other clients."""
+        client = self._client_gate(call) if self._spec.limits.principal is not None else None
+        tool = self._tool_gate(plan.tool) if self._limits_tools else None
+        if client is None and tool is None:
+            return self._always
+        return [gate for gate in (client, tool, *self._always) if gate is not None]
+
+    def _place(self, endpoint: Endpoint) -> Limiter | None:
+        """The places at an endpoint; None if no limit is set."""
+        limit = self._spec.limits.endpoint
+        if limit is None:
+            return None
+        places = self._places.get(endpoint)
+        if places is None:
+            places = self._places[endpoint] = self._endpoint_limiter(
+                f"endpoint {endpoint.key}", lambda: int(endpoint.places), limit.max_queue
+            )
+        return places
 
     def _client_gate(self, call: Call) -> Limiter | None:
         """The gate of a client: its principal, or the address of a client without a credential."""
@@ -217,80 +258,20 @@ class Admission:
             return self._peers.limiter(name, key, capacity, max_queue)
         return ConcurrencyLimiter(name, capacity, max_queue)
 
-    async def take_rates(self, call: Call, plan: Plan, *, apart: bool = False) -> None:
-        """Take the call's cost from each rate that applies to it. Raises RateLimited.
-
-        `apart`: it is no call, and has buckets of its own.
-        """
-        asked = self._rates(call, plan, APART if apart else "")
-        if not asked:
-            return
-        if self._shared is not None and (answer := await self._shared.take(asked)) is not None:
-            short, wait = answer
-            if short is not None:
-                raise _limited(short, wait)
-            return
-        now = monotonic()
-        taken: list[TokenBucket] = []
-        for limit in asked:
-            bucket = self._bucket(limit, now)
-            wait = bucket.take(limit.rate, limit.burst, now)
-            if wait:
-                for other in taken:
-                    other.give_back()
-                raise _limited(limit, wait)
-            taken.append(bucket)
-
-    def _rates(self, call: Call, plan: Plan, suffix: str = "") -> list[RateLimit]:
-        """The rates that apply to the call."""
-        rates = self._spec.rate_limit
-        tool = plan.tool if plan.tool in self._settings.catalog.tools else None
-        return [
-            RateLimit(kind, name, rate.requests_per_second, _burst(rate))
-            for kind, name, rate in (
-                ("principal", _client(call) + suffix, rates.principal),
-                ("tool", tool, rates.tool),
-                ("pool", suffix, rates.pool),
-            )
-            if rate is not None and name is not None
-        ]
-
-    def _bucket(self, limit: RateLimit, now: float) -> TokenBucket:
-        key = (limit.kind, limit.name)
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = TokenBucket(limit.burst, now)
-            if len(self._buckets) > MAX_BUCKETS:
-                self._buckets.popitem(last=False)
-        else:
-            self._buckets.move_to_end(key)
-        return bucket
-
-
-def _client(call: Call) -> str:
-    """The client whose rate counts: its principal, or the address of a client without a credential. All calls of the
-    library without a credential are those of one client."""
-    principal = call.principal
-    return call.address if principal.anonymous and call.address else principal.key
-
 
 def has_limits(spec: PoolSpec) -> bool:
     """Whether a pool has any limits; a pool without has no `Admission`."""
     sections = (spec.rate_limit.principal, spec.rate_limit.tool, spec.rate_limit.pool)
-    bounds = (spec.limits.principal, spec.limits.pool, spec.limits.endpoint, spec.limits.tool)
-    by_tool = any(tool.max_concurrent for tool in spec.tools.values())
-    return by_tool or any(s is not None for s in (*sections, *bounds))
+    bounds = (spec.limits.principal, spec.limits.pool, spec.limits.endpoint)
+    return has_limits_of_tools(spec) or any(s is not None for s in (*sections, *bounds))
+
+
+def has_limits_of_tools(spec: PoolSpec) -> bool:
+    """Whether a pool limits the calls of single tools in flight."""
+    return spec.limits.tool is not None or any(tool.max_concurrent for tool in spec.tools.values())
 
 
 def leave(gates: list[Limiter]) -> None:
     """Give back the places of a call, innermost first."""
     for gate in reversed(gates):
         gate.leave()
-
-
-def _limited(limit: RateLimit, wait: float) -> RateLimited:
-    return RateLimited(f"rate_limit.{limit.kind}: {limit.rate:g} calls a second", retry_after=wait)
-
-
-def _burst(rate: RateSpec) -> float:
-    return float(rate.burst if rate.burst is not None else rate.requests_per_second)

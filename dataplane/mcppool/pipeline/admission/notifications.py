@@ -53,7 +53,7 @@ class NotificationAdmission:
         try:
             while True:
                 try:
-                    await admission.take_rates(call, plan, apart=True)
+                    await admission.rates.take(call, plan, apart=True)
                 except RateLimited as limited:
                     wait = limited.retry_after or 0.0
                     if monotonic() + wait >= plan.deadline:

@@ -61,6 +61,11 @@ class Breakers:
             raise CircuitOpen(f"the breaker of {tool} is open wherever the call could go", retry_after=wait)
         return picked
 
+    def concern(self, plan: Plan, endpoint: Endpoint) -> bool:
+        """Whether the tool's breaker there is not closed for the call."""
+        breaker = endpoint.breakers.get(plan.tool or "")
+        return breaker is not None and breaker.concerns(plan.client)
+
     def succeeded(self, tool: str | None, client: ClientKey, endpoint: Endpoint, *, heard: bool = False) -> bool:
         """An attempt was answered, by a result or by an error that is the client's own. `heard`: another process made
         it. Returns whether the tool has a breaker there."""

@@ -51,6 +51,8 @@ class Picker:
         self._rng = rng
         self._strategy_name = settings.spec.load_balancer.strategy
         self._strategy = make_strategy(self._strategy_name, rng)
+        # Spreads the calls whose pick is full. The strategy itself would give them all to the next one in turn.
+        self._overflow = make_strategy(self._strategy_name, rng)
         self.zone = zone
         self.candidates: tuple[Endpoint, ...] = ()
         self.spare: tuple[Endpoint, ...] = ()
@@ -63,6 +65,7 @@ class Picker:
         if name != self._strategy_name:
             self._strategy_name = name
             self._strategy = make_strategy(name, self._rng)
+            self._overflow = make_strategy(name, self._rng)
 
     def renew(self) -> None:
         """The preferred endpoints among the available ones; in panic, among all reachable ones."""
@@ -106,11 +109,12 @@ class Picker:
             candidates = self.others((), plan.kind, now) or candidates
         if not candidates:
             raise self._outage.failure()
-        if self._settings.spec.limits.endpoint is not None:
-            candidates = tuple(e for e in candidates if e.active < e.places) or candidates
         picked, plan.picked = plan.picked, None
         if picked is None or picked not in candidates:
             picked = self._strategy.pick(candidates, now, plan.key)
+        if self._settings.spec.limits.endpoint is not None and picked.active >= picked.places:
+            candidates = tuple(e for e in candidates if e.active < e.places) or candidates
+            picked = self._overflow.pick(candidates, now, plan.key)
         return self._breakers.admit(plan, picked, candidates, now, self.pick) if picked.breakers else picked
 
     def plain(self, plan: Plan, now: float) -> Endpoint | None:
@@ -119,9 +123,11 @@ class Picker:
         candidates = self.candidates
         if not candidates or plan.pin is not None or self._probation or self._rests.used:
             return None
-        if self._settings.spec.limits.endpoint is not None:
-            return None
         return self._strategy.pick(candidates, now, plan.key)
+
+    def tries(self, plan: Plan, endpoint: Endpoint) -> bool:
+        """Whether a breaker at the endpoint is open for the call, or the call would be its trial."""
+        return self._breakers.concern(plan, endpoint)
 
     def admit(self, plan: Plan, endpoint: Endpoint, now: float) -> Endpoint:
         """A given endpoint, if the breakers admit the call. Raises CircuitOpen."""

@@ -1,0 +1,151 @@
+"""`rate_limit`: each call takes a token of its client, of its tool and of the pool.
+
+Redis may keep the buckets for all gateways; while Redis is away each gateway counts for itself. The processes of one
+gateway share them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Final, Protocol
+
+from mcppool.pipeline.call import Call
+from mcppool.pipeline.plan import Plan
+from mcppool.pipeline.settings import Settings
+from mcppool.policy.token_bucket import RateLimit, TokenBucket
+from mcppool.spec import RateSpec
+from mcppool.upstream.failures import RateLimited
+
+APART: Final = "\0unanswered"
+"""Marks the buckets of messages that are not calls."""
+MAX_BUCKETS: Final = 100_000
+"""Upper bound on the buckets of one rate; a full bucket carries no information."""
+
+
+class RateCounter(Protocol):
+    """Buckets that several processes share."""
+
+    async def take(self, limits: Sequence[RateLimit]) -> tuple[RateLimit | None, float] | None:
+        """Take one token for each limit. Returns the limit without a token and the seconds until it has one; None and 0
+        if all had one. None if the buckets cannot be reached."""
+        ...
+
+    def try_take(self, limits: Sequence[RateLimit]) -> bool:
+        """Take one token for each limit if nobody has to be asked for them; otherwise take none and return False."""
+        ...
+
+
+class _Bucket:
+    """The limit of one name, and its tokens in this process. They are unused while a `RateCounter` counts."""
+
+    __slots__ = ("limit", "tokens")
+
+    def __init__(self, limit: RateLimit, now: float) -> None:
+        self.limit = limit
+        self.tokens = TokenBucket(limit.burst, now)
+
+
+class _Rate:
+    """One rate of a pool. `name_of` gives the name of a call's bucket, None for a call that it does not concern."""
+
+    __slots__ = ("_buckets", "_burst", "_kind", "_per_second", "name_of")
+
+    def __init__(self, kind: str, spec: RateSpec, name_of: Callable[[Call, Plan], str | None]) -> None:
+        self._kind = kind
+        self._per_second = spec.requests_per_second
+        self._burst = float(spec.burst if spec.burst is not None else spec.requests_per_second)
+        self.name_of = name_of
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def bucket(self, name: str, now: float) -> _Bucket:
+        buckets = self._buckets
+        bucket = buckets.get(name)
+        if bucket is not None:
+            buckets.move_to_end(name)
+            return bucket
+        bucket = buckets[name] = _Bucket(RateLimit(self._kind, name, self._per_second, self._burst), now)
+        if len(buckets) > MAX_BUCKETS:
+            buckets.popitem(last=False)
+        return bucket
+
+
+class Rates:
+    """The rates of one pool. `shared` has the buckets that several processes share, None if this process counts
+    alone."""
+
+    def __init__(self, settings: Settings, shared: RateCounter | None) -> None:
+        self._settings = settings
+        self._shared = shared
+        spec = settings.spec.rate_limit
+        sections = (
+            ("principal", spec.principal, client_of),
+            ("tool", spec.tool, self._known_tool),
+            ("pool", spec.pool, lambda _call, _plan: ""),
+        )
+        self._rates = tuple(_Rate(kind, rate, name_of) for kind, rate, name_of in sections if rate is not None)
+
+    async def take(self, call: Call, plan: Plan, *, apart: bool = False) -> None:
+        """Take a token from each rate that concerns the call. Raises RateLimited; then none was taken.
+
+        `apart`: it is no call, and has buckets of its own.
+        """
+        if not self._rates:
+            return
+        now = monotonic()
+        buckets = self._buckets(call, plan, now, APART if apart else "")
+        if self._shared is not None and buckets:
+            answer = await self._shared.take([bucket.limit for bucket in buckets])
+            if answer is not None:
+                short, wait = answer
+                if short is not None:
+                    raise _limited(short, wait)
+                return
+            now = monotonic()
+        refused = _take(buckets, now)
+        if refused is not None:
+            raise _limited(*refused)
+
+    def try_take(self, call: Call, plan: Plan) -> bool:
+        """The same, if nobody has to be asked: otherwise, or if a token is missing, none is taken, and it returns
+        False."""
+        if not self._rates:
+            return True
+        now = monotonic()
+        buckets = self._buckets(call, plan, now)
+        if self._shared is not None:
+            return not buckets or self._shared.try_take([bucket.limit for bucket in buckets])
+        return _take(buckets, now) is None
+
+    def _buckets(self, call: Call, plan: Plan, now: float, suffix: str = "") -> list[_Bucket]:
+        return [
+            rate.bucket(name + suffix, now) for rate in self._rates if (name := rate.name_of(call, plan)) is not None
+        ]
+
+    def _known_tool(self, _call: Call, plan: Plan) -> str | None:
+        """The tool of a call, if it is in the catalog."""
+        return plan.tool if plan.tool in self._settings.catalog.tools else None
+
+
+def client_of(call: Call, _plan: Plan) -> str:
+    """The client whose rate counts: its principal, or the address of a client without a credential. All calls of the
+    library without a credential are those of one client."""
+    principal = call.principal
+    return call.address if principal.anonymous and call.address else principal.key
+
+
+def _take(buckets: Sequence[_Bucket], now: float) -> tuple[RateLimit, float] | None:
+    """Take a token from each bucket, or none; returns the limit that has none, and the seconds until it has one."""
+    for number, bucket in enumerate(buckets):
+        limit = bucket.limit
+        wait = bucket.tokens.take(limit.rate, limit.burst, now)
+        if wait:
+            for other in buckets[:number]:
+                other.tokens.give_back()
+            return limit, wait
+    return None
+
+
+def _limited(limit: RateLimit, wait: float) -> RateLimited:
+    return RateLimited(f"rate_limit.{limit.kind}: {limit.rate:g} calls a second", retry_after=wait)
