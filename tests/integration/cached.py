@@ -23,6 +23,8 @@ from tests.servers import modern_request, pool_toml
 from tests.servers.faults import Behaviour, Exchange, FaultServer
 from tests.waiting import until
 
+READ_CACHED = '[pools.tools.read]\ncache_ttl = "1m"\n'
+
 FORWARD = b"content-type: application/json\r\naccept: application/json, text/event-stream\r\n"
 
 

@@ -13,16 +13,12 @@ import pytest
 from mcp import Client as McpClient
 
 from mcppool.pipeline.caching.step import MAX_KEPT
-from mcppool.policy.memory_budget import MIN_ROOM
 from mcppool.wire.bulk import BULK
 from mcppool.wire.era import Era
 from tests.conftest import GatewayFactory
-from tests.integration.cached import FORWARD, Client, HintServer, ListeningServer, caching_pool
+from tests.integration.cached import FORWARD, READ_CACHED, HintServer, caching_pool
 from tests.servers import Replica, executions, pool_toml, text_of, urls_of
-from tests.servers.faults import event_stream, gated, healthy, reset_before
-from tests.waiting import until
-
-READ_CACHED = '[pools.tools.read]\ncache_ttl = "1m"\n'
+from tests.servers.faults import event_stream
 
 
 async def test_a_list_with_a_hint_is_cached_and_given_under_the_callers_id_with_its_remaining_lifetime() -> None:
@@ -160,164 +156,6 @@ async def test_a_large_answer_is_kept_and_given_with_its_hint_unless_it_is_too_l
         assert second["ttlMs"] <= 60_000
 
 
-async def test_equal_calls_at_the_same_time_are_made_once() -> None:
-    gate = asyncio.Event()
-    async with HintServer(gated(gate)) as server, caching_pool(server, sections=READ_CACHED) as client:
-        calls = [asyncio.create_task(client.tool("read", {"q": 1})) for _ in range(10)]
-        other = asyncio.create_task(client.tool("read", {"q": 1}, principal="b"))
-        await until(lambda: len(server.calls("read")) == 2, "one call for each principal is there")
-        gate.set()
-        numbers = await asyncio.gather(*calls)
-        assert set(numbers) == {numbers[0]} != {await other}
-        assert server.executed("read") == 2
-        assert client.counters.coalesced == 9
-
-
-async def test_callers_that_wait_for_an_equal_call_are_refused_without_memory_for_their_copies() -> None:
-    gate = asyncio.Event()
-    async with HintServer(gated(gate)) as server, caching_pool(server, sections=READ_CACHED) as client:
-        memory = client.pool.memory
-        calls = [asyncio.create_task(client.ask("tools/call", {"name": "read", "arguments": {}})) for _ in range(5)]
-        await until(lambda: server.calls("read"), "the first call is there")
-        memory.set_limit(MIN_ROOM, 0)
-        memory.account("answers").charge(MIN_ROOM)
-        assert memory.full
-        gate.set()
-        answers = await asyncio.gather(*calls)
-        memory.account("answers").release(MIN_ROOM)
-        reasons = [answer["error"]["data"]["reason"] for answer in answers if "error" in answer]
-        assert reasons == ["overloaded"] * 4
-        assert client.counters.coalesced == 0
-        memory.set_limit(None, 0)
-        assert "result" in await client.ask("tools/call", {"name": "read", "arguments": {}})
-        assert server.executed("read") <= 2
-        client.caching.store.give_way(1 << 30)  # type: ignore[attr-defined]
-        assert [account.used for account in memory.accounts() if account.name != "sessions"] == [0] * 6
-
-
-async def test_when_the_first_caller_gives_up_the_next_one_goes_on() -> None:
-    gate = asyncio.Event()
-    async with HintServer(gated(gate)) as server, caching_pool(server, sections=READ_CACHED) as client:
-        first = asyncio.create_task(client.tool("read"))
-        await until(lambda: server.calls("read"), "the first call is there")
-        others = [asyncio.create_task(client.tool("read")) for _ in range(3)]
-        await asyncio.sleep(0)
-        first.cancel()
-        await until(lambda: len(server.calls("read")) == 2, "the second call is there")
-        gate.set()
-        assert len(set(await asyncio.gather(*others))) == 1
-
-
-async def test_a_caller_waits_for_an_equal_call_until_its_own_deadline() -> None:
-    async with HintServer(gated(asyncio.Event())) as server, caching_pool(server, sections=READ_CACHED) as client:
-        first = asyncio.create_task(client.tool("read"))
-        await until(lambda: server.calls("read"), "the first call is there")
-        answer = await client.ask("tools/call", {"name": "read", "arguments": {}}, timeout=0.2)
-        assert answer["error"]["data"]["reason"] == "timeout"
-        first.cancel()
-        await asyncio.gather(first, return_exceptions=True)
-
-
-async def test_an_unsafe_tool_may_be_kept_but_two_calls_of_it_are_two() -> None:
-    gate = asyncio.Event()
-    sections = '[pools.tools.write]\ncache_ttl = "1m"\n'
-    async with HintServer(gated(gate)) as server, caching_pool(server, sections=sections) as client:
-        calls = [asyncio.create_task(client.tool("write")) for _ in range(2)]
-        await until(lambda: len(server.calls("write")) == 2, "both are there")
-        gate.set()
-        await asyncio.gather(*calls)
-        await client.tool("write")
-        assert server.executed("write") == 2
-
-
-async def test_an_announced_change_is_not_answered_from_before_it() -> None:
-    async with HintServer() as server, caching_pool(server, sections=READ_CACHED) as client:
-        watching = client.caching.watching
-        kept = await client.number("tools/list")
-        tool = await client.tool("read")
-        prompts = await client.number("prompts/list")
-        a, b = [await client.number("resources/read", {"uri": f"file:///{name}"}) for name in "ab"]
-        watching.changed("notifications/tools/list_changed", None)
-        watching.changed("notifications/resources/updated", "file:///a/part")
-        assert await client.number("tools/list") != kept
-        assert await client.tool("read") != tool
-        assert await client.number("prompts/list") == prompts
-        assert await client.number("resources/read", {"uri": "file:///a"}) != a
-        assert await client.number("resources/read", {"uri": "file:///b"}) == b
-
-
-async def test_an_answer_that_was_asked_for_before_a_change_is_not_kept() -> None:
-    gate = asyncio.Event()
-    async with HintServer(gated(gate)) as server, caching_pool(server, sections=READ_CACHED) as client:
-        before = asyncio.create_task(client.tool("read"))
-        await until(lambda: server.calls("read"), "the call is there")
-        client.caching.watching.changed("notifications/tools/list_changed", None)
-        await asyncio.sleep(0)
-        gate.set()
-        assert await client.tool("read") != await before
-
-
-async def test_a_changed_catalog_invalidates_the_lists() -> None:
-    async with HintServer() as server, caching_pool(server) as client:
-        kept = await client.number("tools/list")
-        assert await client.number("tools/list") == kept
-        server.tools.append({"name": "new", "inputSchema": {"type": "object"}})
-        await until(lambda: "new" in client.pool.settings.catalog.tools, "the prober has seen it")
-        assert await client.number("tools/list") != kept
-
-
-async def test_the_gateway_listens_for_changes_of_cached_answers_and_invalidates_them() -> None:
-    async with ListeningServer() as server, caching_pool(server) as client:
-        await client.number("prompts/list")
-        assert server.filters == [], "nothing is listened for that the server does not announce"
-        await client.number("tools/list")
-        await until(lambda: server.filters == [{"toolsListChanged": True}], "the gateway listens")
-        kept = await client.number("tools/list")
-        assert await client.number("tools/list") == kept
-        await server.announce("notifications/tools/list_changed")
-        await changed(client, "tools/list", {}, kept)
-        a = {"uri": "file:///a"}
-        await client.number("resources/read", a)
-        wanted = {"toolsListChanged": True, "resourceSubscriptions": ["file:///a"]}
-        await until(
-            lambda: server.filters == [wanted], "the resource is watched too, on a stream instead of the old one"
-        )
-        kept, tools = await client.number("resources/read", a), await client.number("tools/list")
-        assert await client.number("resources/read", a) == kept
-        await server.announce("notifications/resources/updated", uri="file:///a")
-        await changed(client, "resources/read", a, kept)
-        assert await client.number("tools/list") == tools
-
-
-async def changed(client: Client, method: str, params: dict[str, Any], kept: int) -> None:
-    """Wait until another answer than `kept` is given."""
-    for _ in range(1000):
-        if await client.number(method, params) != kept:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"{method} is still answered from before the change")
-
-
-async def test_a_change_is_taken_in_that_only_clients_listen_for_yet() -> None:
-    async with ListeningServer() as server, caching_pool(server) as client:
-        await until(lambda: client.pool.hub._observer is not None, "the pool sweeps")
-        kept = await client.number("tools/list")
-        client.pool.hub.dispatch("notifications/tools/list_changed", None, b"{}")
-        assert await client.number("tools/list") != kept
-
-
-async def test_answers_that_may_have_changed_during_a_broken_stream_are_not_given() -> None:
-    async with ListeningServer() as server, caching_pool(server) as client:
-        await client.number("tools/list")
-        await until(lambda: server.filters, "the gateway listens")
-        watching = client.caching.watching
-        await until(lambda: watching._fresh.empty, "it has listened for a while")
-        kept = await client.number("tools/list")
-        server.streams[-1].close()
-        await until(lambda: server.opened == 2, "the stream broke, and the gateway listens again")
-        await changed(client, "tools/list", {}, kept)
-
-
 async def test_without_servers_an_expired_answer_is_given_except_for_a_tool() -> None:
     sections = '[pools.tools.read]\ncache_ttl = "50ms"\n'
     async with HintServer() as server, caching_pool(server, sections=sections) as client:
@@ -347,14 +185,6 @@ async def test_without_servers_no_principal_gets_an_expired_answer_of_another(mo
             result = (await client.ask("tools/list", principal=name))["result"]
             assert (result["number"], result["ttlMs"]) == (kept[name], 0)
         assert "error" in await client.ask("tools/list", principal="c")
-
-
-async def test_a_failed_call_is_not_shared() -> None:
-    async with HintServer(script=[reset_before]) as server, caching_pool(server, sections=READ_CACHED) as client:
-        first = await client.ask("tools/call", {"name": "read", "arguments": {}})
-        assert "result" in first, "safe: it was tried again"
-        server.script = [healthy]
-        assert await client.tool("read") == first["result"]["number"]
 
 
 async def legacy(client: Any, tool: str, session: Any, headers: bytes = b"") -> int:

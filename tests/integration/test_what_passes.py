@@ -2,114 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from functools import partial
-from pathlib import Path
-from time import monotonic
 
 from tests.conftest import GatewayFactory
+from tests.integration.passing import legacy_session, says, serving, with_sessions
 from tests.integration.raw_http import ask, request
-from tests.servers import Gateway, modern_call, modern_request, pool_toml
-from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy
+from tests.servers import modern_call, modern_request, pool_toml
+from tests.servers.faults import Behaviour, Exchange, FaultServer
 from tests.waiting import until
-
-LEGACY = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-STRANGERS = {
-    "Authorization": "Bearer secret",
-    "Cookie": "a=secret",
-    "X-Api-Key": "secret",
-    "X-Forwarded-User": "root",
-    "X-Original-Url": "/admin",
-    "Mcp_Session_Id": "stolen",
-    "Transfer_Encoding": "chunked",
-    "User-Agent": "a client",
-}
-OWN = {"host", "content-length", "accept-encoding", "user-agent"}
-
-
-PATIENT = """
-[pools.circuit_breaker]
-failure_threshold = 1000
-[pools.outlier_detection]
-consecutive_failures = 1000
-"""
-
-
-async def serving(gateway: GatewayFactory, pools: str) -> Gateway:
-    """A gateway for servers that run in this process."""
-    return await asyncio.to_thread(gateway, pools + PATIENT)
-
-
-async def test_a_server_gets_the_headers_of_the_protocol_and_those_that_the_pool_lists(gateway: GatewayFactory) -> None:
-    async with FaultServer() as server:
-        served = await serving(gateway, pool_toml(server.url, sections='headers = {forward = ["X-Tenant"]}'))
-        headers, body = modern_call("read")
-        answer = await ask(served, request(body, headers | STRANGERS | {"X-Tenant": "blue", "Mcp-Param-Region": "eu"}))
-        assert answer.status == 200
-        (call,) = server.calls()
-    assert call.headers.keys() == OWN | {name.lower() for name in headers} | {"x-tenant", "mcp-param-region"}
-    assert call.headers["accept-encoding"] == "identity"
-    assert call.headers["user-agent"].startswith("mcppool/")
-    assert b"secret" not in str(call.headers).encode()
-
-
-async def test_a_client_gets_none_of_a_servers_own_headers(gateway: GatewayFactory) -> None:
-    async def chatty(exchange: Exchange) -> None:
-        mine = [
-            ("Set-Cookie", "a=b"),
-            ("Location", "http://127.0.0.1:1/"),
-            ("Access-Control-Allow-Origin", "*"),
-            ("Clear-Site-Data", '"*"'),
-            ("Server", "x"),
-            ("X-Powered-By", "y"),
-            ("Mcp-Session-Id", "theirs"),
-            ("Cache-Control", "public, max-age=60"),
-            ("WWW-Authenticate", "Bearer"),
-        ]
-        await exchange.respond(exchange.answer(), headers=mine, content_type="application/json; charset=utf-8")
-
-    async with FaultServer(chatty) as server:
-        served = await serving(gateway, pool_toml(server.url))
-        headers, body = modern_call("read")
-        answer = await ask(served, request(body, headers))
-    assert answer.status == 200
-    assert answer.headers == {
-        "content-type": "application/json",
-        "content-length": str(len(answer.body)),
-    }
-
-
-async def test_a_redirect_is_followed_nowhere_and_its_location_is_in_the_log_alone(gateway: GatewayFactory) -> None:
-    def redirect(code: int) -> Behaviour:
-        async def behave(exchange: Exchange) -> None:
-            location = [("Location", f"http://user:secret@127.0.0.1:1/elsewhere-{code}?key=q-token")]
-            await exchange.respond(b"<html>", status=f"{code} Moved", headers=location, content_type="text/html")
-
-        return behave
-
-    async with FaultServer() as server:
-        served = await serving(gateway, pool_toml(server.url))
-        for code in (300, 301, 302, 303, 305, 307, 308):
-            server.behaviour = redirect(code)
-            for tool in ("read", "write"):
-                headers, body = modern_call(tool)
-                answer = await ask(served, request(body, headers))
-                assert answer.status == 502
-                data = answer.error["data"]
-                assert (data["reason"], data["delivered"]) == ("bad_upstream_answer", "no")
-                assert "elsewhere" not in str(answer.headers) + answer.body.decode()
-            await until(partial(logged, served, f"elsewhere-{code}"), "its Location is logged")
-        assert "secret" not in served.log
-        assert "q-token" not in served.log
-
-
-def says(status: str, payload: bytes, content_type: str) -> Behaviour:
-    async def behave(exchange: Exchange) -> None:
-        await exchange.respond(payload, status=status, content_type=content_type)
-
-    return behave
-
 
 OUTSIDE_THE_PROTOCOL = [
     ("200 OK", b"<script>alert(1)</script>", "text/html"),
@@ -155,67 +55,6 @@ async def test_an_answer_under_an_odd_status_reaches_a_client_under_one_that_it_
             headers, body = modern_call("write")
             answer = await ask(served, request(body, headers))
             assert (answer.status, answer.json["id"]) == (seen, 1)
-
-
-def logged(served: Gateway, words: str) -> bool:
-    return words in served.log
-
-
-async def test_a_compressed_answer_is_named_as_such(gateway: GatewayFactory) -> None:
-    async def compressed(exchange: Exchange) -> None:
-        await exchange.respond(b"\x1f\x8b...", headers=[("Content-Encoding", "gzip")])
-
-    async with FaultServer(compressed) as server:
-        served = await serving(gateway, pool_toml(server.url))
-        headers, body = modern_call("write")
-        answer = await ask(served, request(body, headers))
-    assert answer.error["data"]["reason"] == "bad_upstream_answer"
-    await until(lambda: "content-encoding: gzip" in served.log, "it is logged")
-
-
-async def legacy_session(served: Gateway, path: str = "/mcp") -> dict[str, str]:
-    """The headers of a session's next request."""
-    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
-    body = json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).encode()
-    opened = await ask(served, request(body, LEGACY, path=path))
-    return LEGACY | {"MCP-Protocol-Version": "2025-11-25", "Mcp-Session-Id": opened.headers["mcp-session-id"]}
-
-
-def with_sessions(then: Behaviour = healthy) -> Behaviour:
-    """A legacy server; everything but the handshake and checks meets `then`."""
-
-    async def behave(exchange: Exchange) -> None:
-        method = exchange.body.get("method") if isinstance(exchange.body, dict) else None
-        if method == "server/discover":
-            error = {"code": -32601, "message": "no"}
-            await exchange.respond({"jsonrpc": "2.0", "id": exchange.body["id"], "error": error}, status="404 x")
-        elif method == "initialize":
-            await exchange.respond(exchange.answer(), headers=[("Mcp-Session-Id", "s-1")])
-        elif method in ("ping", "tools/list", "notifications/initialized"):
-            await healthy(exchange)
-        else:
-            await then(exchange)
-
-    return behave
-
-
-async def test_a_servers_reply_to_a_message_without_an_answer_does_not_reach_its_sender(
-    gateway: GatewayFactory,
-) -> None:
-    async with FaultServer(with_sessions(), everything=True) as server:
-        served = await serving(gateway, pool_toml(server.url))
-        headers = await legacy_session(served)
-        for status, payload in (
-            ("307 Moved", b"<html>"),
-            ("200 OK", b"<html>"),
-            ("400 Bad", b"<html>"),
-            ("500 Bad", b"<html>"),
-            ("201 Created", b"<" * 200_000),
-        ):
-            server.behaviour = with_sessions(says(status, payload, "text/html"))
-            for message in ({"method": "notifications/progress"}, {"id": 7, "result": {}}):
-                answer = await ask(served, request(json.dumps({"jsonrpc": "2.0"} | message).encode(), headers))
-                assert (answer.status, answer.body, answer.headers) == (202, b"", {"content-length": "0"}), status
 
 
 async def test_a_get_that_gives_no_event_stream_is_not_allowed(gateway: GatewayFactory) -> None:
@@ -268,83 +107,6 @@ async def test_clients_with_and_without_a_query_are_served_together(gateway: Gat
         for path in paths:
             assert (await ask(served, request(body, headers, path=path))).status == 200
         assert [call.path for call in server.calls()] == paths
-
-
-async def test_messages_without_an_answer_are_bounded_like_calls_and_apart_from_them(gateway: GatewayFactory) -> None:
-    busy = asyncio.Event()
-    at_once: list[int] = []
-    there = 0
-
-    async def slow(exchange: Exchange) -> None:
-        nonlocal there
-        there += 1
-        at_once.append(there)
-        try:
-            await busy.wait()
-        finally:
-            there -= 1
-        await healthy(exchange)
-
-    bounds = """
-[pools.connection_pool]
-max_connections = 4
-max_waiting = 20
-[pools.limits.pool]
-max_concurrent = 3
-"""
-    async with FaultServer(with_sessions(slow), everything=True) as server:
-        served = await serving(gateway, pool_toml(server.url, sections=bounds))
-        headers = await legacy_session(served)
-        connected = max(1, server.connected)  # that of the handshake, which may have been closed
-        said = json.dumps({"jsonrpc": "2.0", "method": "notifications/said", "params": {"name": "x"}}).encode()
-        answered = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {}}).encode()
-        messages = [asyncio.create_task(ask(served, request(body, headers))) for body in [said, answered] * 100]
-        await until(lambda: sum(task.done() for task in messages) >= 150, "more than wait are turned away")
-        await until(lambda: there == 4, "two of each kind are at the server")
-        listed = json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}).encode()
-        assert (await ask(served, request(listed, headers))).json["result"]["tools"], "a call does not wait for them"
-        assert server.connected <= connected + 5
-        busy.set()
-        assert {(await task).status for task in messages} == {202}
-    assert max(at_once) == 4
-
-
-async def test_messages_without_an_answer_have_the_rate_of_calls_and_do_not_use_it_up(gateway: GatewayFactory) -> None:
-    rate = "[pools.rate_limit.pool]\nrequests_per_second = 1\nburst = 3\n[pools.connection_pool]\nmax_waiting = 2\n"
-    async with FaultServer(with_sessions(), everything=True) as server:
-        served = await serving(gateway, pool_toml(server.url, sections=rate))
-        headers = await legacy_session(served)
-        body = json.dumps({"jsonrpc": "2.0", "method": "notifications/said"}).encode()
-
-        def arrived() -> int:
-            return sum((seen.body or {}).get("method") == "notifications/said" for seen in server.requests)
-
-        began = monotonic()
-        answers = await asyncio.gather(*[ask(served, request(body, headers)) for _ in range(30)])
-        assert {answer.status for answer in answers} == {202}
-        await until(lambda: arrived() >= 3, "those that the rate admits are at the server")
-        assert arrived() <= 12 + monotonic() - began
-        listed = json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}).encode()
-        assert "result" in (await ask(served, request(listed, headers))).json
-
-
-async def test_headers_of_ours_go_with_calls_checks_and_the_catalog(gateway: GatewayFactory, tmp_path: Path) -> None:
-    token = tmp_path / "token"
-    token.write_text("hunter-one\n")
-    async with FaultServer() as server:
-        mine = f'{{Authorization = {{value_file = "{token}", prefix = "Bearer "}}}}'
-        pool = f'[[pools]]\nname = "demo"\nendpoints = [{{url = "{server.url}", headers = {mine}}}]\n'
-        served = await serving(gateway, pool)
-        headers, body = modern_call("read")
-        assert (await ask(served, request(body, headers | STRANGERS))).status == 200
-        assert {seen.headers.get("authorization") for seen in server.requests} == {"Bearer hunter-one"}
-        token.write_text("hunter-two\n")
-        async with asyncio.timeout(90):
-            while server.calls()[-1].headers["authorization"] != "Bearer hunter-two":
-                await ask(served, request(body, headers))
-        assert "hunter-one" not in served.log
-        assert "hunter-two" not in served.log
-        assert "hunter-two" not in served.get("/configz")[1]
 
 
 def event(size: int) -> Behaviour:

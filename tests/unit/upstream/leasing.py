@@ -79,3 +79,13 @@ class Server:
                     self.closed_by_server += 1
                     transport.lose(None)
             await self.settle()
+
+
+async def idle_connections(server: Server, clock: Clock, number: int) -> list[Connection]:
+    """Connections that were given back just now."""
+    tasks = [asyncio.ensure_future(server.pool.lease(clock.now)) for _ in range(number)]
+    await server.settle()
+    connections = [await task for task in tasks]
+    for connection in connections:
+        connection.release()
+    return connections
