@@ -30,6 +30,8 @@ from bench.targets import Bench, Target
 SETTLING = 40.0
 """Seconds in which a gateway with many endpoints checks them all, opens the connections of its floor, and ends their
 slow start."""
+WARMING = 2
+"""Seconds of load before each round with many endpoints: calls open the connections that have become stale."""
 RESTING = 10.0
 """Seconds for which CPU time without calls is measured."""
 
@@ -73,14 +75,17 @@ def part(name: str) -> Callable[[Part], Part]:
 
 
 def in_turns(
-    bench: Bench, options: argparse.Namespace, loads: Sequence[tuple[Target, Scene, Path | None]]
+    bench: Bench, options: argparse.Namespace, loads: Sequence[tuple[Target, Scene, Path | None]], warm: int = 0
 ) -> list[list[Round]]:
-    """Load each target in turns; return the rounds of each. A first second of each does not count."""
+    """Load each target in turns; return the rounds of each. A first second of each does not count, nor do the `warm`
+    seconds of load before each round."""
     for target, scene, sessions in loads:
         measure(bench, target, scene, 1, sessions)
     found: list[list[Round]] = [[] for _ in loads]
     for _ in range(options.rounds):
         for rounds, (target, scene, sessions) in zip(found, loads, strict=True):
+            if warm:
+                measure(bench, target, scene, warm, sessions)
             rounds.append(measure(bench, target, scene, options.seconds, sessions))
     return found
 
@@ -110,21 +115,26 @@ async def large(bench: Bench, options: argparse.Namespace) -> list[Finding]:
 @part("endpoints")
 async def endpoints(bench: Bench, options: argparse.Namespace) -> list[Finding]:
     """CPU time per call with many endpoints beside three, without the time that the gateway takes at rest; that time;
-    and the same of nginx, in turns: more sockets and objects than the caches of the processor hold cost every proxy
-    (decision 0027)."""
+    and the same of nginx and of a proxy that only passes bytes on, in turns: more sockets and objects than the caches
+    of the processor hold cost every proxy (decision 0027).
+
+    Seconds of load precede each round. While the others are loaded, connections to servers become stale, and a round
+    would begin with a new one for each endpoint."""
+    few_of_them = bench.upstreams[: targets.ENDPOINTS]
     many, few = targets.mcppool(bench, "many", endpoints=bench.upstreams), targets.mcppool(bench, "few")
-    proxies = [targets.nginx(bench, upstreams) for upstreams in (bench.upstreams, bench.upstreams[: targets.ENDPOINTS])]
+    proxies = [make(bench, each) for make in (targets.nginx, targets.bare) for each in (bench.upstreams, few_of_them)]
     await asyncio.sleep(SETTLING)
     idle = [await cpu_at_rest(target) for target in (many, few)]
-    rounds = in_turns(bench, options, [(target, PLAIN, None) for target in (many, few, *proxies)])
+    rounds = in_turns(bench, options, [(target, PLAIN, None) for target in (many, few, *proxies)], WARMING)
     stop(many, few, *proxies)
-    ours, theirs = without_rest(rounds[:2], idle), rounds[2:]
+    ours, nginx, bare = without_rest(rounds[:2], idle), rounds[2:4], rounds[4:]
     count, peer = len(bench.upstreams), f"{targets.ENDPOINTS} endpoints"
     return [
         cpu_finding(f"CPU per call with {count:,} endpoints", ours, most=1.05, peer=peer),
         Finding(f"CPU without calls, {count:,} endpoints", idle[0] * 100, "% of a core", 3.0, f"{idle[1]:.1%} with 3"),
-        cpu_finding(f"CPU per call of nginx with {count:,} endpoints", theirs, most=None, peer=peer),
-        extra_finding(f"CPU that {count:,} endpoints add to a call, beside nginx", ours, theirs, most=1.0),
+        cpu_finding(f"CPU per call of nginx with {count:,} endpoints", nginx, most=None, peer=peer),
+        cpu_finding(f"CPU per call of a proxy that only passes bytes on, {count:,} endpoints", bare, None, peer),
+        extra_finding(f"CPU that {count:,} endpoints add to a call, beside nginx", ours, nginx, most=1.0),
     ]
 
 

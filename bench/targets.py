@@ -84,6 +84,14 @@ def naive(bench: Bench) -> Target:
     return started(Target("naive", f"http://127.0.0.1:{port}/mcp", bench.run("naive", argv, bench.target_core)))
 
 
+def bare(bench: Bench, upstreams: Sequence[str]) -> Target:
+    """A proxy that only passes bytes on to these upstreams."""
+    port, ports = free_port(), [url.split("/")[2].rpartition(":")[2] for url in upstreams]
+    argv = [sys.executable, str(HERE / "bare_proxy.py"), str(port), *ports]
+    name = f"bare-{len(ports)}"
+    return started(Target(name, f"http://127.0.0.1:{port}/mcp", bench.run(name, argv, bench.target_core)))
+
+
 NGINX = """
 {user} daemon off; worker_processes 1; pid {directory}/nginx-{port}.pid; error_log stderr error;
 events {{ worker_connections 4096; }}
