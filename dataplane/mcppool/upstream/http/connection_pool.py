@@ -19,7 +19,7 @@ from mcppool.upstream.http.dialler import Dialler, StateEvent
 from mcppool.upstream.http.growth import Growth
 from mcppool.upstream.http.long_lived_streams import LongLivedStreams
 from mcppool.upstream.http.response import NEVER
-from mcppool.upstream.http.server_habits import ASSUMED_KEEP_ALIVE, FRESH, ServerHabits, kept_for
+from mcppool.upstream.http.server_habits import FRESH, ServerHabits, kept_for
 from mcppool.upstream.http.target import Target
 from mcppool.upstream.http.waiting_calls import Waiter, WaitingCalls
 from mcppool.upstream.timeouts import within
@@ -31,8 +31,8 @@ class ConnectionPool:
     """Connections to one endpoint."""
 
     __slots__ = (
-        "_acquire_timeout", "_closed", "_growth", "_habits", "_idle", "_kept", "_long_lived", "_loop", "_max_idle",
-        "_on_state", "_spec", "_waiters", "dialler", "leased", "stale_from", "streams",
+        "_acquire_timeout", "_closed", "_growth", "_idle", "_long_lived", "_loop", "_max_idle",
+        "_on_state", "_spec", "_waiters", "dialler", "habits", "leased", "stale_from", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -51,7 +51,7 @@ class ConnectionPool:
         """Lower bound on the time at which an idle connection is stale."""
         self._idle: list[Connection] = []
         self._waiters = WaitingCalls()
-        self._habits = ServerHabits()
+        self.habits = ServerHabits(spec.connection_pool.max_idle_time)
         self._loop = loop or asyncio.get_running_loop()
         self._on_state = on_state
         self._closed = False
@@ -69,7 +69,7 @@ class ConnectionPool:
         # Hot values, read on every lease.
         self._acquire_timeout = self._spec.acquire_timeout
         self._max_idle = self._spec.max_idle_time
-        self._kept = min(self._max_idle, ASSUMED_KEEP_ALIVE)
+        self.habits.configure(self._max_idle)
         for surplus in self._growth.configure(self._spec):
             surplus.retire_at = surplus.stale_at = self.stale_from = 0.0
         self._growth.open_for_waiters()
@@ -117,7 +117,7 @@ class ConnectionPool:
                 continue
             if unsafe:
                 stale = connection.used and now - connection.last_used > FRESH
-                if stale or connection.last_used <= self._habits.doubted:
+                if stale or connection.last_used <= self.habits.doubted:
                     idle.append(connection)  # good enough for other calls; the rest was used even longer ago, or never
                     unused = self._unused(now)
                     if unused is None:
@@ -191,7 +191,7 @@ class ConnectionPool:
     def connection_released(self, connection: Connection) -> None:
         """An exchange is over: the connection goes to the longest waiter, or becomes idle."""
         now = connection.last_used = monotonic()
-        habits = self._habits
+        habits = self.habits
         habits.exchanged(connection)
         if habits.uses_once:
             habits.sweep(now)
@@ -208,7 +208,9 @@ class ConnectionPool:
             waiter.future.set_result(connection)  # stays leased: it only changes hands
             return
         self.leased.discard(connection)
-        stale_at = now + (self._kept if connection.keep_for is None else kept_for(connection.keep_for, self._max_idle))
+        stale_at = now + (
+            habits.keeps if connection.keep_for is None else kept_for(connection.keep_for, self._max_idle)
+        )
         connection.stale_at = stale_at if stale_at < connection.retire_at else connection.retire_at
         if connection.stale_at < self.stale_from:
             self.stale_from = connection.stale_at
@@ -218,7 +220,7 @@ class ConnectionPool:
         """A connection is gone, closed by the server or by this process."""
         now = monotonic()
         self._on_state("closed", now - connection.opened)
-        self._habits.ended(connection, now, leased=connection in self.leased)
+        self.habits.ended(connection, now, leased=connection in self.leased)
         self.leased.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
@@ -242,10 +244,22 @@ class ConnectionPool:
         if self._waiters:
             self._waiters.expire(now, self._acquire_timeout)
         if now >= self.stale_from:
-            stale = [c for c in self._idle if now >= c.stale_at]
-            self.stale_from = min((c.stale_at for c in self._idle if now < c.stale_at), default=NEVER)
-            for connection in stale:
+            self._close_stale(now)
+
+    def _close_stale(self, now: float) -> None:
+        """Close stale connections, but one that shows how long the server keeps it."""
+        watched = False
+        look = NEVER
+        for connection in tuple(self._idle):
+            due = connection.stale_at
+            if now >= due and not watched:
+                due = self.habits.watch(connection, now)
+                watched = due > now
+            if now < due:
+                look = min(look, due)
+            else:
                 connection.close()
+        self.stale_from = look
 
     def waiting_since(self) -> float:
         """When the oldest call here that still waits for an answer or a connection began to wait; infinity if none
@@ -256,11 +270,11 @@ class ConnectionPool:
     def tools_at_work(self) -> set[str]:
         """Tools that the server may be working on: those of calls in flight, and of calls abandoned since it last
         answered."""
-        return {c.tool for c in self.leased if c.tool is not None}.union(self._habits.given_up)
+        return {c.tool for c in self.leased if c.tool is not None}.union(self.habits.given_up)
 
     def forget_given_up(self) -> None:
         """The server answers, so it works on no abandoned call."""
-        self._habits.given_up = ()
+        self.habits.given_up = ()
 
     def move_waiting(self, *, sessions: bool) -> None:
         """Send calls elsewhere: repeatable calls without any part of an answer at their clients, and all calls
@@ -274,7 +288,7 @@ class ConnectionPool:
     def doubt(self) -> None:
         """The process may be gone, and its other connections too, though their ends are not visible yet: unsafe calls
         are written only on connections that carry an exchange after this moment."""
-        self._habits.doubted = monotonic()
+        self.habits.doubted = monotonic()
 
     def end_streams(self) -> None:
         """Close long-lived streams: an open one keeps a server from ending (design §1.12)."""
@@ -306,7 +320,7 @@ class ConnectionPool:
     def _unused(self, now: float) -> Connection | None:
         """An idle connection that has carried no call yet. If there is none, there is room to open one."""
         for connection in self._idle:
-            if not connection.used and now < connection.stale_at and connection.last_used > self._habits.doubted:
+            if not connection.used and now < connection.stale_at and connection.last_used > self.habits.doubted:
                 self._idle.remove(connection)
                 return connection
         if self._growth.full:
