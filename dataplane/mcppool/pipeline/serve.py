@@ -85,7 +85,9 @@ class Pipeline:
     def begin(self, call: Call, reply: Reply, outcome: Outcome, downstream: Downstream, /) -> Rest | None:
         """Begin a call. Returns None if it is under way without a task, as most are: then `downstream` hears of its
         end, or gets the rest of it. Otherwise nothing was sent, and the returned coroutine does what `serve` does."""
-        if self.settings.access is not None or self.access_log.audit is not None or self.on_behalf is not None:
+        if (
+            self.settings.access is not None or self.access_log.audit is not None or self.on_behalf is not None
+        ) and not self._admits_at_once(self.settings.access, call, outcome):
             return self.serve(call, reply, outcome)
         plan, session = make_plan(call, self.settings, self.pins), call.session
         if session is not None:
@@ -172,6 +174,16 @@ class Pipeline:
             return True
         answer_fault(call, reply, AuditFull(), outcome)
         return False
+
+    def _admits_at_once(self, rules: AccessRules | None, call: Call, outcome: Outcome) -> bool:
+        """Whether the call may begin, and neither its request nor its answer has to be changed for its client."""
+        audit = self.access_log.audit
+        if self.on_behalf is not None or (audit is not None and audit.refuses):
+            return False
+        if rules is None:
+            return True
+        outcome.decision = self.access.decide(rules, call)[1]
+        return outcome.decision.allowed and self.access.conceal(rules, call) is None
 
     async def _prepares(self, on_behalf: OnBehalf, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> bool:
         """Set the lines on behalf of the call's client; without them, the call is answered."""

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import resource
 import socket
+from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from mcppool.upstream.failures import (
     ConnectFailed,
     TimedOut,
 )
+from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.connection_pool import ConnectionPool
 from mcppool.upstream.http.response import NEVER
 from mcppool.upstream.http.server_habits import LONGEST_KEEP_ALIVE, SINGLE_USE, SINGLE_USE_FOR
@@ -158,3 +161,21 @@ async def test_that_we_have_no_more_files_takes_no_server_out() -> None:
         assert failure.value.ours
         assert endpoint.available
         endpoint.connections.abort()
+
+
+async def test_a_connection_is_made_outside_of_the_context_of_the_call_that_needed_it() -> None:
+    caller: ContextVar[str] = ContextVar("caller", default="nobody")
+    seen: dict[str, str] = {}
+
+    class Watching(Target):
+        async def connect(self, *_: Any) -> Connection:
+            seen["transport"] = caller.get()
+            raise ConnectFailed("nobody listens")
+
+    target = Watching("127.0.0.1", 1, None, "a")
+    pool = ConnectionPool(target, pool_spec(), on_connect=lambda _: seen.update(report=caller.get()))
+    caller.set("a call")
+    with pytest.raises(ConnectFailed):
+        await pool.lease(0.0)
+    assert seen == {"transport": "nobody", "report": "a call"}
+    await pool.aclose()

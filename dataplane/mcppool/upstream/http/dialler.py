@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from time import monotonic
 
 from mcppool.upstream.failures import ConnectFailed
@@ -31,18 +32,20 @@ class Dialler:
         self._on_state = on_state
         self._failed = False  # the last attempt to connect failed
 
-    async def open(self, owner: ConnectionOwner, timeout: float) -> Connection:
-        """A new connection for `owner`. Raises ConnectFailed."""
+    async def open(self, owner: ConnectionOwner, timeout: float, cause: Context | None = None) -> Connection:
+        """A new connection for `owner`. `cause` is the context of the call that needs it, which results are reported
+        in; default, the present one. Raises ConnectFailed."""
         started = monotonic()
-        self._on_state("reconnecting" if self._failed else "connecting", 0.0)
+        report = copy_context().run if cause is None else cause.run
+        report(self._on_state, "reconnecting" if self._failed else "connecting", 0.0)
         try:
             connection = await self.target.connect(self._loop, owner, timeout)
         except ConnectFailed as failure:
             self._failed = True
-            self._on_state("error", monotonic() - started)
-            self._on_connect(failure)
+            report(self._on_state, "error", monotonic() - started)
+            report(self._on_connect, failure)
             raise
         self._failed = False
-        self._on_state("connected", monotonic() - started)
-        self._on_connect(None)
+        report(self._on_state, "connected", monotonic() - started)
+        report(self._on_connect, None)
         return connection

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextvars import Context, copy_context
 from time import monotonic
 from typing import Final
 
@@ -119,7 +120,9 @@ class Growth:
             await asyncio.wait(self._dials)
 
     def _dial(self) -> None:
-        task = self._loop.create_task(self._connect())
+        # The callbacks of a connection keep the context in which it was made. That is an empty one, because the call
+        # which needs the connection first is not the only one that it carries.
+        task = self._loop.create_task(self._connect(copy_context()), context=Context())
         self._dials.add(task)
         task.add_done_callback(self._dialled)
 
@@ -128,9 +131,9 @@ class Growth:
         if self._waiters and not self._closed:
             self.open_for_waiters()
 
-    async def _connect(self) -> None:
+    async def _connect(self, cause: Context) -> None:
         try:
-            connection = await self._dialler.open(self._owner, self._spec.connection_timeout)
+            connection = await self._dialler.open(self._owner, self._spec.connection_timeout, cause)
         except ConnectFailed as failure:
             self._waiters.fail(failure)
             return
