@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mcppool.cli.terminal import printable_lines
+from mcppool.spec.plural import counted
 
 
 def result_text(result: Mapping[str, Any]) -> str:
@@ -60,4 +61,7 @@ def _resource(part: Mapping[str, Any]) -> str:
 
 
 def _size(base64: Any) -> str:
-    return f"{len(base64) * 3 // 4} bytes" if isinstance(base64, str) else "no data"
+    if not isinstance(base64, str):
+        return "no data"
+    digits = "".join(base64.split()).rstrip("=")
+    return counted(len(digits) * 3 // 4, "byte")

@@ -27,6 +27,9 @@ from mcppool.spec.sections.secret_ref import SecretRefSpec
 from mcppool.spec.shape import FieldShape, Shape, allowed, fields_of
 from mcppool.spec.values import FROM_FILE
 
+FEW_KEYS: Final = 16
+"""Largest number of known keys that the problem of an unknown key lists: that of the largest section."""
+
 
 @dataclass(frozen=True)
 class Unknown:
@@ -203,7 +206,7 @@ def _guess(key: str, known: Mapping[str, FieldShape], spelling: Spelling) -> str
     ]
     if near:
         return f'; did you mean "{near[0]}"?'
-    return f"; known keys: {', '.join(known)}" if len(known) <= 12 else ""
+    return f"; known keys: {', '.join(known)}" if len(known) <= FEW_KEYS else ""
 
 
 def _bare(key: str) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode, encodebytes
+
+import pytest
+
 from mcppool.cli.contents import prompt_text, resource_text, result_text
 from mcppool.cli.progress import Progress
 from mcppool.cli.terminal import table
@@ -21,6 +25,15 @@ def test_each_block_of_a_result_is_shown() -> None:
     assert result_text(result).splitlines() == [
         "two", "lines", "(image image/png: 3 bytes)", "(resource file:///a)", "inside", "(file:///c x/y: 6 bytes)",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [(0, "0 bytes"), (1, "1 byte"), (2, "2 bytes"), (3, "3 bytes"), (256, "256 bytes")]
+)
+def test_the_size_of_binary_contents_is_that_of_the_bytes(size: int, shown: str) -> None:
+    for data in (b64encode(bytes(size)), encodebytes(bytes(size))):
+        contents = {"uri": "bin://x", "mimeType": "x/y", "blob": data.decode()}
+        assert resource_text({"contents": [contents]}) == f"(bin://x x/y: {shown})"
 
 
 def test_a_result_without_content_shows_its_structured_content() -> None:

@@ -131,6 +131,13 @@ endpoints = ["http://u:p@h/mcp", {url = "http://h/mcp", wieght = 200}]
             "unhealthy_threshold, healthy_threshold",
         ),
         (
+            "[listener]\nport = 8080",
+            'pools.toml:2: listener.port: unknown key "port"; known keys: listen, allowed_hosts, allowed_origins, '
+            "external_url, tls, max_body, max_connections, max_connections_per_client, max_streams, "
+            "max_streams_per_client, max_streams_per_principal, max_memory_per_client, max_memory_per_principal, "
+            "sealing_keys, accepted_keys, workers",
+        ),
+        (
             "[retry_policy]\nrefused_statuses = [429, 200]",
             "pools.toml:2: retry_policy.refused_statuses[1]: 200 is not allowed; "
             "allowed: a whole number from 400 to 599",
