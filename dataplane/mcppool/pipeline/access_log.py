@@ -110,7 +110,7 @@ class AccessLog:
                 stats.size.observe(outcome.size)
                 if (
                     durations is not None
-                    and outcome.began
+                    and outcome.began == call.received  # as of calls without a task
                     and (
                         usual := stats.usual.get(
                             call.request.protocol_version if call.session is None else call.session.claims.version
@@ -119,9 +119,8 @@ class AccessLog:
                     is not None
                 ):
                     # As `durations.finished`, without its frame and look-ups: this runs for each call.
-                    usual.clients.append(duration)
-                    usual.servers.append(now - outcome.began)
-                    if len(usual.clients) >= BATCH:
+                    usual.both.append(duration)
+                    if len(usual.both) >= BATCH:
                         usual.count_waiting()
                     durations = None
             else:

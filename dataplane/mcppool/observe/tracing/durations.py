@@ -28,15 +28,16 @@ _counting: Final = Lock()
 
 
 class BatchedHistogram(Histogram):
-    """A histogram whose new values wait in a list until `count_waiting`. The event loop adds values; any thread may
-    count them, because it takes away only those that it has seen."""
+    """A histogram whose new values wait in a list until `count_waiting`, and in the lists of `shared` series. The event
+    loop adds values; any thread may count them, because it takes away only those that it has seen."""
 
-    __slots__ = ("_ends", "waiting")
+    __slots__ = ("_ends", "shared", "waiting")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         super().__init__(bounds)
         self._ends: tuple[float, ...] = (-inf, *bounds, inf)
         self.waiting: list[float] = []
+        self.shared: list[UsualDurations] = []
 
     def observe(self, value: float) -> None:
         """See `Histogram`."""
@@ -49,42 +50,88 @@ class BatchedHistogram(Histogram):
         if not _counting.acquire(blocking=wait):
             return
         try:
-            values = self.waiting[:]
-            del self.waiting[: len(values)]
-            self.total += sum(values)
-            if not values:
-                return
-            # Values of one moment are mostly in the same bucket: one pass counts all of them.
-            bucket = bisect_left(self.bounds, values[-1])
-            low, high = self._ends[bucket], self._ends[bucket + 1]
-            others = [value for value in values if not low < value <= high]
-            self.counts[bucket] += len(values) - len(others)
-            others.sort()
-            while others:
-                bucket = bisect_left(self.bounds, others[0])
-                counted = bisect_right(others, self._ends[bucket + 1])
-                self.counts[bucket] += counted
-                del others[:counted]
+            for usual in self.shared:
+                usual.spread()
+            values = _taken(self.waiting)
+            self.add(self.sorted_in(values), sum(values))
         finally:
             _counting.release()
+
+    def add(self, counts: list[tuple[int, int]], total: float) -> None:
+        """Add counts by bucket, and the sum of their values."""
+        for bucket, count in counts:
+            self.counts[bucket] += count
+        self.total += total
+
+    def sorted_in(self, values: list[float]) -> list[tuple[int, int]]:
+        """The counts of `values`, by bucket."""
+        if not values:
+            return []
+        # Values of one moment are mostly in the same bucket: two passes count all of them.
+        low, high = min(values), max(values)
+        bucket = bisect_left(self.bounds, low)
+        if high <= self._ends[bucket + 1]:
+            return [(bucket, len(values))]
+        found, rest = [], sorted(values)
+        while rest:
+            bucket = bisect_left(self.bounds, rest[0])
+            counted = bisect_right(rest, self._ends[bucket + 1])
+            found.append((bucket, counted))
+            del rest[:counted]
+        return found
 
 
 class UsualDurations:
     """The series at both sides that the successes of one tool count in, for clients with one version of the protocol.
-    Values are appended to `clients` and `servers`; `count_waiting` is due when `BATCH` of them wait."""
 
-    __slots__ = ("_clients", "_servers", "clients", "servers")
+    Values of calls whose attempt began with them are appended to `both`; `count_waiting` is due when `BATCH` of them
+    wait.
+    """
+
+    __slots__ = ("_clients", "both", "servers")
 
     def __init__(self, clients: BatchedHistogram, servers: BatchedHistogram) -> None:
         self._clients = clients
-        self._servers = servers
-        self.clients: list[float] = clients.waiting
-        self.servers: list[float] = servers.waiting
+        self.servers = servers
+        self.both: list[float] = []
+        clients.shared.append(self)
+        servers.shared.append(self)
+
+    def observe(self, call: float, attempt: float | None) -> None:
+        """Count a call, and its attempt if it had one."""
+        self._clients.observe(call)
+        if attempt is not None:
+            self.servers.observe(attempt)
 
     def count_waiting(self) -> None:
-        """Count the values that wait, unless another thread counts at the moment."""
-        self._clients.count_waiting(wait=False)
-        self._servers.count_waiting(wait=False)
+        """Count the values of `both`, unless another thread counts at the moment."""
+        if _counting.acquire(blocking=False):
+            try:
+                self.spread()
+            finally:
+                _counting.release()
+
+    def spread(self) -> None:
+        """Count the values of `both` at both sides. Only for those who hold the lock."""
+        values = _taken(self.both)
+        counts, total = self._clients.sorted_in(values), sum(values)
+        self._clients.add(counts, total)
+        self.servers.add(counts, total)
+
+
+def usual_durations(clients: BatchedHistogram, servers: BatchedHistogram) -> UsualDurations:
+    """The usual durations of these two series: one object, however often it is asked for."""
+    for found in clients.shared:
+        if found.servers is servers:
+            return found
+    return UsualDurations(clients, servers)
+
+
+def _taken(waiting: list[float]) -> list[float]:
+    """The values that wait, taken away; another thread may append meanwhile."""
+    values = waiting[:]
+    del waiting[: len(values)]
+    return values
 
 
 class OperationKey(NamedTuple):

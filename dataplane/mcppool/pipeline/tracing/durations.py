@@ -5,12 +5,12 @@ from __future__ import annotations
 from mcppool.observe.labels import KNOWN_METHODS
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.observe.tracing.durations import (
-    BATCH,
     MAX_SERIES,
     BatchedHistogram,
     OperationKey,
     PoolDurations,
     UsualDurations,
+    usual_durations,
 )
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.outcome import Outcome
@@ -38,11 +38,7 @@ class CallDurations:
         if outcome.status == "success":
             usual = self._usual.get(labels)
             if usual is not None:
-                usual.clients.append(now - call.received)
-                if outcome.began:
-                    usual.servers.append(now - outcome.began)
-                if len(usual.clients) >= BATCH:
-                    usual.count_waiting()
+                usual.observe(now - call.received, now - outcome.began if outcome.began else None)
                 return
         if request.method is not None and request.method != LISTEN:
             self._count(call, labels, outcome, now)
@@ -64,15 +60,15 @@ class CallDurations:
             if outcome.began:
                 of_servers.observe(now - outcome.began)
         if of_servers is not None and outcome.status == "success":
-            self._remember(labels, UsualDurations(of_clients, of_servers))
+            self._remember(labels, of_clients, of_servers)
 
-    def _remember(self, labels: Labels, usual: UsualDurations) -> None:
+    def _remember(self, labels: Labels, of_clients: BatchedHistogram, of_servers: BatchedHistogram) -> None:
         """Note where later successes with these labels count."""
         method, tool, version = labels
         known = method in KNOWN_METHODS and (tool is None or tool in self._metrics.known_tools)
         if not known or len(self._usual) >= MAX_SERIES:
             return
-        self._usual[labels] = usual
+        self._usual[labels] = usual = usual_durations(of_clients, of_servers)
         if tool is not None and self._metrics.cache_label(tool) == tool:
             self._metrics.tool(tool).usual[version] = usual
 
