@@ -69,10 +69,11 @@ class Leases(RuleBasedStateMachine):
 
     # --- what may happen, each without letting anything else happen in between ---------------------------------------
 
-    @rule(unsafe=st.booleans())
-    def call(self, unsafe: bool) -> None:
-        task = self.loop.create_task(self.pool.lease(self.clock.now, unsafe=unsafe))
-        self.callers.append(Caller(len(self.callers), unsafe, task, self.clock.now + 2.0))
+    @rule(unsafe=st.booleans(), patience=st.sampled_from([0.5, 1.0, 9.0]))
+    def call(self, unsafe: bool, patience: float) -> None:
+        deadline = self.clock.now + patience
+        task = self.loop.create_task(self.pool.lease(self.clock.now, unsafe=unsafe, deadline=deadline))
+        self.callers.append(Caller(len(self.callers), unsafe, task, min(deadline, self.clock.now + 2.0)))
 
     @rule(data=st.data())
     def give_up(self, data: st.DataObject) -> None:

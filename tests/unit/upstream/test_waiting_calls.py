@@ -66,11 +66,33 @@ async def test_a_call_waits_for_a_connection_as_long_as_it_may(clock: Clock) -> 
     clock.now += 290.0
     pool.sweep(clock.now)
     assert not waiting.done()
-    with pytest.raises(DeadlineExceeded):
-        await pool.lease(clock.now, deadline=clock.now + 0.01)
     pool.abort()
     with pytest.raises(ConnectFailed):
         await waiting
+
+
+async def test_each_call_that_waits_has_a_deadline_of_its_own(clock: Clock) -> None:
+    spec = pool_spec(max_connections=1, min_connections=0, acquire_timeout="5s")
+    pool = ConnectionPool(ScriptedTarget("server", 80), spec)
+    patient, hasty, usual = (
+        asyncio.ensure_future(pool.lease(clock.now, deadline=clock.now + seconds)) for seconds in (4.0, 1.0, 60.0)
+    )
+    await settle()
+    for seconds, ended in ((0.9, []), (0.2, [hasty]), (2.8, [hasty]), (0.2, [hasty, patient])):
+        clock.now += seconds
+        pool.sweep(clock.now)
+        await settle()
+        assert [task for task in (hasty, patient, usual) if task.done()] == ended
+        assert pool.waiting == 3 - len(ended)
+    for task in (hasty, patient):
+        with pytest.raises(DeadlineExceeded, match="no connection became free before the call's deadline"):
+            await task
+    clock.now += 1.0
+    pool.sweep(clock.now)
+    with pytest.raises(AcquireTimeout, match="within 5 s"):
+        await usual
+    pool.abort()
+    await settle()
 
 
 async def test_calls_of_sessions_stay_in_the_queue_of_an_endpoint_that_is_only_busy(clock: Clock) -> None:

@@ -13,7 +13,7 @@ from time import monotonic
 
 from mcppool.spec import PoolSpec
 from mcppool.spec.plural import counted
-from mcppool.upstream.failures import ConnectFailed, DeadlineExceeded, QueueFull
+from mcppool.upstream.failures import ConnectFailed, QueueFull
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.dialler import Dialler, StateEvent
 from mcppool.upstream.http.growth import Growth
@@ -22,7 +22,6 @@ from mcppool.upstream.http.response import NEVER
 from mcppool.upstream.http.server_habits import FRESH, ServerHabits, kept_for
 from mcppool.upstream.http.target import Target
 from mcppool.upstream.http.waiting_calls import Waiter, WaitingCalls
-from mcppool.upstream.timeouts import within
 
 CLOSING = 5.0  # seconds until aborted connections must be closed, and a lookup of the host name be over
 
@@ -139,33 +138,32 @@ class ConnectionPool:
 
         A call that is `bound` to a session here stays while the endpoint is only busy.
 
-        Raises QueueFull, AcquireTimeout, NoTime or ConnectFailed; in each case nothing was sent.
+        Raises QueueFull, AcquireTimeout, DeadlineExceeded or ConnectFailed; in each case nothing was sent.
         """
         until = NEVER if self._acquire_timeout is None else now + self._acquire_timeout
-        if deadline < until:
-            try:
-                async with within(deadline - now):
-                    return await self.lease(now, unsafe=unsafe, bound=bound)
-            except TimeoutError:
-                raise DeadlineExceeded("no connection became free before the call's deadline") from None
+        last = deadline < until
+        if last:
+            until = deadline
         again = False
         while True:
             connection = self.try_lease(now, unsafe=unsafe)
             if connection is None:
-                connection = await self._wait(until, now, unsafe=unsafe, bound=bound, again=again)
+                connection = await self._wait(until, last, now, unsafe=unsafe, bound=bound, again=again)
             if not connection.closing:
                 return connection
             now = monotonic()  # it was closed between its hand-over and now
             again = True
 
-    async def _wait(self, until: float, since: float, *, unsafe: bool, bound: bool, again: bool) -> Connection:
+    async def _wait(
+        self, until: float, last: bool, since: float, *, unsafe: bool, bound: bool, again: bool
+    ) -> Connection:
         if len(self._waiters) >= self._spec.max_waiting:
             waiting = counted(len(self._waiters), "call", ("waits", "wait"))
             raise QueueFull(f"{waiting} for a connection already (connection_pool.max_waiting)")
         if self._closed:
             raise ConnectFailed("the endpoint is being removed")
         waiter: asyncio.Future[Connection] = self._loop.create_future()
-        entry = Waiter(waiter, until, unsafe, bound, since)
+        entry = Waiter(waiter, until, last, unsafe, bound, since)
         if again:
             self._waiters.appendleft(entry)  # it keeps its turn
         else:

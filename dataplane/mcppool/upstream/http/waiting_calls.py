@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from mcppool.upstream.failures import AcquireTimeout, AttemptFailed
+from mcppool.upstream.failures import AcquireTimeout, AttemptFailed, DeadlineExceeded
 from mcppool.upstream.http.connection import Connection
 
 
 class Waiter(NamedTuple):
-    """A call that waits for a connection; times are monotonic seconds."""
+    """A call that waits for a connection; times are monotonic seconds. `last`: `until` is the deadline of the call."""
 
     future: asyncio.Future[Connection]
     until: float
+    last: bool
     unsafe: bool
     bound: bool
     since: float
@@ -32,11 +33,17 @@ class WaitingCalls(deque[Waiter]):
         return self[0] if self else None
 
     def expire(self, now: float, limit: float | None) -> None:
-        """Fail the calls whose time is over after `limit` seconds."""
-        while self and (self[0].until <= now or self[0].future.done()):
-            waiter = self.popleft().future
-            if not waiter.done():
-                waiter.set_exception(AcquireTimeout(f"no connection became free within {limit or 0:g} s"))
+        """Fail the calls whose time is over; `limit` is that of all of them, in seconds, besides their deadlines. The
+        pool's sweep calls this, so that no call that waits needs a timer."""
+        for waiter in [waiter for waiter in self if waiter.until <= now]:
+            self.remove(waiter)
+            if waiter.future.done():
+                continue
+            if waiter.last:
+                failure: AttemptFailed = DeadlineExceeded("no connection became free before the call's deadline")
+            else:
+                failure = AcquireTimeout(f"no connection became free within {limit or 0:g} s")
+            waiter.future.set_exception(failure)
 
     def fail(self, failure: AttemptFailed, but: Sequence[Waiter] = ()) -> None:
         """Fail all calls `but` some, so that they go elsewhere at once."""
