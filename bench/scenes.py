@@ -30,7 +30,8 @@ class Scene:
 
     `answer` is a key of `TOOLS`. `ids` of requests: `distinct`, `equal` (all clients use id 1, always), or `counted`
     (each client counts from 0). `heads`: `repeating`, or `varying` (a fresh `traceparent` in each call). `size` is the
-    number of bytes that an answer has beyond its 300. `beside` names the scene with which our own cost is compared.
+    number of bytes that an answer has beyond its 300. `policies`: our gateway has every policy on, and its clients show
+    a key. `beside` names the scene with which our own cost is compared.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Scene:
     ids: str = "distinct"
     heads: str = "repeating"
     size: int = 0
+    policies: bool = False
     beside: str = ""
     aims: Aims = Aims()
 
@@ -77,6 +79,11 @@ SCENES: tuple[Scene, ...] = (
         "varying heads",
         "a fresh `traceparent` in each call, as clients with tracing send it",
         heads="varying", beside="json", aims=Aims(beside=1.15),
+    ),
+    Scene(
+        "every policy",
+        "rates, limits, access rules, an audit log in a file and API keys: in mcppool only",
+        policies=True, beside="json", aims=Aims(naive=4),
     ),
     Scene(
         "sse",

@@ -30,7 +30,8 @@ ENDPOINTS = 3
 @dataclass
 class Target:
     """A running target; `process` is None for the upstream itself, which is not on the measured core. Its clients show
-    the bearer `token`, if there is one. `admin` is the address of the gateway's admin port."""
+    the bearer `token`, if there is one. `admin` is the address of the gateway's admin port, and `command` the one that
+    runs it, if that is not the `mcppool` beside this Python."""
 
     name: str
     url: str
@@ -38,6 +39,7 @@ class Target:
     start_seconds: float = 0.0
     token: str = ""
     admin: str = ""
+    command: Sequence[str] = ()
 
 
 @dataclass
@@ -154,6 +156,7 @@ def mcppool(
     argv = [*(command or [str(Path(sys.executable).with_name("mcppool"))]), "serve", "--config", str(file)]
     process = bench.run(name, argv, bench.target_core)
     target = Target(name, f"http://127.0.0.1:{port}/mcp", process, token=token, admin=f"http://127.0.0.1:{admin}")
+    target.command = command
     return started(target, f"{target.admin}/readyz")
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from bench import client, command, difference, machine, report, targets
 from bench.command import Result, say
 from bench.measure import Round, measure
+from bench.policies import every_policy
 from bench.report import Footprint, Measured, Report
 from bench.scenes import QUICK, SCENES, Scene, named
 from bench.targets import Bench, Target
@@ -35,8 +36,11 @@ def run(options: argparse.Namespace) -> Report:
             for era in sorted({scene.era for scene in options.scenes}):
                 client.check(target.name, target.url, era)
             say(f"{target.name}: checked")
+        guarded = {}
+        if any(scene.policies for scene in options.scenes):
+            guarded = {t.name: every_policy(bench, t.name, t.command) for t in running if t.admin}
         idle = {t.name: t.process.resident_mb() for t in running if t.process}
-        rounds = measure_all(bench, running, options)
+        rounds = measure_all(bench, running, guarded, options)
         measured = [Measured(scene, options.seconds, rounds[scene.name]) for scene in options.scenes]
         footprints = {
             t.name: Footprint(t.start_seconds, idle[t.name], t.process.resident_mb()) for t in running if t.process
@@ -44,9 +48,12 @@ def run(options: argparse.Namespace) -> Report:
     return Report(versions, measured, footprints)
 
 
-def measure_all(bench: Bench, running: Sequence[Target], options: argparse.Namespace) -> Rounds:
+def measure_all(
+    bench: Bench, running: Sequence[Target], guarded: Mapping[str, Target], options: argparse.Namespace
+) -> Rounds:
     """A second of each scene at each target to warm up, not counted; then the rounds. In each round, a target has all
-    scenes in turn, so that scenes which are compared with each other follow shortly upon each other."""
+    scenes in turn, so that scenes which are compared with each other follow shortly upon each other. `guarded` are the
+    targets with every policy on, by the names of those without."""
     opened = {
         (target.name, scene.name): sessions(bench, target, scene) for target in running for scene in options.scenes
     }
@@ -55,7 +62,8 @@ def measure_all(bench: Bench, running: Sequence[Target], options: argparse.Names
         for target in running:
             for scene in options.scenes:
                 seconds = options.seconds if number else 1
-                each = measure(bench, target, scene, seconds, opened[target.name, scene.name])
+                loaded = guarded.get(target.name, target) if scene.policies else target
+                each = measure(bench, loaded, scene, seconds, opened[target.name, scene.name])
                 if number:
                     found[scene.name][target.name].append(each)
                     cost = f", {each.cpu * 1e6:.1f} µs/call" if target.process else ""

@@ -12,6 +12,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
+from time import time_ns
 from typing import Final
 
 import msgspec
@@ -26,6 +28,8 @@ MAX_CONCURRENT: Final = 1 << 20
 """Bytes that are joined for one write."""
 FAREWELL: Final = 2.0
 """Seconds that the lines that wait have at the end."""
+GATHER: Final = 0.01
+"""Seconds in which lines gather for one write: waking the thread for each line takes longer than a call."""
 RESERVE: Final = 2
 """With `overflow = "refuse"`, calls that have begun may fill the buffer this many times over."""
 
@@ -49,6 +53,7 @@ class AuditLog:
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._closing = False
+        self._idle = False  # the thread waits for a first line
         self._thread = threading.Thread(target=self._run, name="audit log", daemon=True)
         self._thread.start()
 
@@ -71,7 +76,8 @@ class AuditLog:
                 return False
             self._waiting.append(line)
             self._size += len(line) + 1
-            self._wake.notify()
+            if self._idle or self._size > self._buffer // 2:
+                self._wake.notify()
         return True
 
     def close(self, *, wait: bool = True) -> None:
@@ -86,8 +92,7 @@ class AuditLog:
         failing = False
         while True:
             with self._lock:
-                while not self._waiting and not self._dropped and not self._closing:
-                    self._wake.wait()
+                self._gather()
                 if self._closing and not self._waiting and not self._dropped:
                     break
                 lines, dropped = self._take()
@@ -111,6 +116,14 @@ class AuditLog:
             with self._lock:
                 self._size -= sum(len(line) + 1 for line in lines)
         self._sink.close()
+
+    def _gather(self) -> None:
+        """Wait for lines, and for those that follow shortly."""
+        self._idle = True
+        while not self._waiting and not self._dropped and not self._closing:
+            self._wake.wait()
+        self._idle = False
+        self._wake.wait_for(lambda: self._closing or self._size > self._buffer // 2, GATHER)
 
     def _pause(self, error: OSError) -> None:
         """Wait before the next try. Lines that come meanwhile do not end the wait."""
@@ -141,9 +154,15 @@ def _sink(spec: AuditSpec) -> AuditSink:
     return FileSink(spec) if spec.type == "file" else DescriptorSink(1)
 
 
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def now() -> str:
     """The time as lines of the log write it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, nanoseconds = divmod(time_ns(), 1_000_000_000)
+    return f"{_second(seconds)}.{nanoseconds // 1_000_000:03}Z"
 
 
 class AuditLogs:
