@@ -36,10 +36,10 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def add_rounds(made: argparse.ArgumentParser, rounds: int) -> None:
+def add_rounds(made: argparse.ArgumentParser, rounds: int, seconds: int = 2) -> None:
     """Add the number of rounds and their length."""
     made.add_argument("--rounds", type=int, default=rounds)
-    made.add_argument("--seconds", type=int, default=2, help="length of a round (default 2)")
+    made.add_argument("--seconds", type=int, default=seconds, help=f"length of a round (default {seconds})")
 
 
 def run(name: str, options: argparse.Namespace, measured: Callable[[], Result]) -> int:

@@ -71,6 +71,29 @@ def measure_together(
     return Round(calls, rate, p50, p99, cpu / calls, others, failed, executed)
 
 
+def measure_side_by_side(bench: Bench, pair: Sequence[Target], scene: Scene, seconds: int) -> list[Round]:
+    """Load these gateways at the same time as `measure_together` does, and measure each by itself."""
+    part = replace(scene, clients=scene.clients // len(pair))
+    executed = executed_calls(bench)
+    wait_until_at_rest([process for process in bench.processes if process.child.poll() is None])
+    began, busy = time.monotonic(), busy_seconds(bench.cores)
+    ours = bench_cpu(bench, pair[0]) + sum(map(target_cpu, pair[1:]))
+    before = [target_cpu(target) for target in pair]
+    loads = [start_load(bench, target, part, seconds, None) for target in pair]
+    results = [result_of(load, seconds) for load in loads]
+    cpu = [target_cpu(target) - used for target, used in zip(pair, before, strict=True)]
+    ours = bench_cpu(bench, pair[0]) + sum(map(target_cpu, pair[1:])) - ours
+    others = max(0.0, busy_seconds(bench.cores) - busy - ours) / len(bench.cores) / (time.monotonic() - began)
+    executed = executed_calls(bench) - executed
+    calls, errors = [result["calls"] for result in results], [result["errors"] for result in results]
+    if any(sum(each.values()) for each in errors) or not all(calls) or executed < sum(calls):
+        raise Failed(f"{pair[-1].name}: {calls} answers, {executed} calls executed, errors {errors}")
+    return [
+        Round(made, made / result["seconds"], result["p50"], result["p99"], used / made, others, 0, executed)
+        for made, used, result in zip(calls, cpu, results, strict=True)
+    ]
+
+
 def start_load(
     bench: Bench, target: Target, scene: Scene, seconds: int, sessions: Path | None
 ) -> subprocess.Popen[str]:

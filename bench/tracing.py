@@ -1,8 +1,8 @@
 """`make bench-tracing`: CPU time per call of gateways that trace a share of their calls, beside one that traces none.
 
-Whole gateways are loaded in turns, and ratios are taken round by round, so that other load on the machine distorts both
-sides of a ratio alike. The collector is a process of its own on the other core, which takes everything and reads
-nothing. The CPU time of the gateway includes its thread that encodes and sends spans.
+Each gateway is loaded at the same time as one without tracing, on the same core (`bench/pairs.py`), so that other load
+on the machine distorts both sides of a ratio alike. The collector is a process of its own on the other core; it takes
+everything and reads nothing. The CPU time of the gateway includes its thread that encodes and sends spans.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from bench import command, machine, report, targets, turns
+from bench import command, machine, pairs, report, targets
 from bench.command import Result
+from bench.pairs import Pairs, in_pairs
 from bench.scenes import Scene
 from bench.targets import Bench
-from bench.turns import Rounds, in_turns, with_upstream
+from bench.turns import cost, with_upstream
 
 AIM = 1.05
 """Upper bound on the ratio of a gateway that traces 1 % of its calls to one without tracing."""
@@ -66,31 +67,35 @@ def start_collector(bench: Bench) -> str:
     return f"http://127.0.0.1:{int(process.child.stdout.readline())}"
 
 
-def measure_all(options: argparse.Namespace) -> Rounds:
+def measure_all(options: argparse.Namespace) -> Pairs:
     with with_upstream() as bench:
         url = start_collector(bench)
-        running = [targets.mcppool(bench, name, text.replace("{url}", url)) for name, text in KINDS.items()]
-        return in_turns(bench, running, Scene("tracing", "traced calls", clients=options.clients), options)
+        off, *others = (targets.mcppool(bench, name, text.replace("{url}", url)) for name, text in KINDS.items())
+        return in_pairs(bench, off, others, Scene("tracing", "traced calls", clients=options.clients), options)
 
 
-def table(rounds: Rounds) -> str:
+def table(measured: Pairs) -> str:
     rows = []
-    for name, each in rounds.items():
-        shown = turns.ratio(rounds, name, "off") if name != "off" else ""
+    for name, pair in measured.items():
         aim = f"≤ {AIM}" if name == "on, 1 %" else ""
-        rows.append([name, turns.cost(each), shown, aim, report.noise(report.middle(each, "others"))])
-    return report.table(["`tracing`", "CPU µs/call", "÷ off", "aim", "others"], rows)
+        noise = report.noise(report.middle(pair.rounds, "others"))
+        rows.append([name, cost(pair.rounds), cost(pair.first), pairs.shown(pair), aim, noise])
+    return report.table(["`tracing`", "CPU µs/call", "off, at the same time", "÷ off", "aim", "others"], rows)
 
 
 def measured(options: argparse.Namespace) -> Result:
-    rounds = measure_all(options)
-    text = f"{report.versions_line(machine.versions())}\n\n{turns.title(options)}{table(rounds)}"
-    return Result(text, {"rounds": turns.figures(rounds)}, turns.others(rounds))
+    found = measure_all(options)
+    clients = report.counted(options.clients, "client")
+    rounds = f"{options.rounds} rounds of {options.seconds} s; median and middle half of the ratios"
+    title = f"**modern era, {clients}** ({rounds})"
+    text = f"{report.versions_line(machine.versions())}\n\n{title}\n\n{table(found)}"
+    others = max(report.middle(pair.rounds, "others") for pair in found.values())
+    return Result(text, {"rounds": pairs.figures(found)}, others)
 
 
 def main() -> int:
     parser = command.parser(__doc__)
-    command.add_rounds(parser, 15)
+    command.add_rounds(parser, 25, 1)
     parser.add_argument("--clients", type=int, default=32, help="connections (default 32)")
     parser.add_argument("--collector", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
