@@ -17,6 +17,8 @@ class EndpointStats:
     failed_checks: int = 0
     answered: bool = False
     """Whether it has ever passed a check."""
+    speaks_mcp: bool = False
+    """Whether it answered the last failed check as a server of MCP that opens no session."""
     answered_at: float = float("-inf")
     """When it last answered a call (monotonic seconds)."""
     ejections: int = 0

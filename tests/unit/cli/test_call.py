@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from mcppool.cli.main import main
 from tests.servers.scripted import ScriptedServer
+
+NO_SESSION = "opening no session (initialize was answered with HTTP"
 
 
 @pytest.mark.parametrize(
@@ -36,6 +39,32 @@ def test_a_server_that_does_not_speak_mcp_is_named(
         server.script = head + body
         assert main(["call", server.url, "echo"]) == 1
     assert f"{server.url} is answering, but not as an MCP server" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "told"),
+    [
+        (
+            "200 OK",
+            {"code": -32603, "message": "no\n replica\x1b[2J"},
+            f"{NO_SESSION} 200 and error -32603: no replica[2J)",
+        ),
+        ("503 No", {"code": -32000, "message": [1]}, f"{NO_SESSION} 503 and error -32000)"),
+        ("200 OK", {"code": -32601, "message": "no"}, "not as an MCP server"),
+        ("200 OK", {"code": "x"}, "not as an MCP server"),
+        ("404 No", {"code": -32600, "message": "no"}, "not as an MCP server"),
+    ],
+    ids=["a gateway without servers", "without a message", "another protocol", "no error", "a wrong path"],
+)
+def test_a_server_that_opens_no_session_says_why(
+    status: str, error: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
+    with ScriptedServer() as server:
+        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        server.script = head.encode() + body
+        assert main(["call", server.url, "echo"]) == 1
+    assert f"{server.url} is answering, but {told}" in capsys.readouterr().err
 
 
 def test_a_program_reads_the_cause_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,7 @@ _WORDS = {
     "busy": "busy with its calls",
     "hung": "hung: it accepts connections and does not answer",
     "no_mcp": "answering, but not as an MCP server: check the path of its URL",
+    "refuses_sessions": "answering, but opening no session",
     "refuses_checks": "refusing checks: set credentials in auth.outbound or headers.send",
     "unhealthy": "failing its checks",
     "ejected": "ejected after failed calls",
@@ -30,7 +31,7 @@ _WORDS = {
     "available": "available, but not for this call",
 }
 
-_LASTING = frozenset({"not_startable", "no_mcp"})
+_LASTING = frozenset({"not_startable", "no_mcp", "refuses_sessions"})
 
 
 class Outage:
@@ -105,7 +106,7 @@ class Outage:
         if endpoint.health.refuses_checks is not None and state in ("unhealthy", "available"):
             return "refuses_checks"
         if never and state in ("unhealthy", "available") and endpoint.stats.failed_checks:
-            return "no_mcp"
+            return "refuses_sessions" if endpoint.stats.speaks_mcp else "no_mcp"
         return state if state in _WORDS else "unhealthy"
 
     def _named(self, endpoint: Endpoint) -> str:

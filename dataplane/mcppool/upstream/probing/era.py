@@ -21,6 +21,7 @@ from mcppool.upstream.failures import AttemptFailed, ConnectFailed
 from mcppool.upstream.probing.check_times import CheckTimes
 from mcppool.upstream.probing.probe import (
     ChecksRefused,
+    HandshakeRefused,
     LegacySession,
     NotModern,
     ProbeFailed,
@@ -250,6 +251,8 @@ class EraFinder:
             refusal = asking.exception()
             if isinstance(failure, ProbeFailed) and wants_more(failure.status) and _wants_more(refusal):
                 raise ChecksRefused(f"checks are refused with HTTP {failure.status}", failure.status)
+            if isinstance(failure, HandshakeRefused):
+                raise failure
             raise ProbeFailed(f"no MCP server: {refusal}; {failure or 'initialize was not answered'}")
 
     async def _demand_admission(self, asking: asyncio.Task[bytes]) -> None:

@@ -15,6 +15,8 @@ from mcppool.wire.sse import EventParser
 
 MAX_BYTES = 4 * 1024 * 1024
 """Bytes of an answer to a check, or of a page of a list: it is read in one step, which takes 50 ms at the worst."""
+MAX_TEXT = 300
+"""Characters of a server's error message that the fault of a check shows."""
 END_WAIT = 0.2  # seconds that a stream may take to end after its answer
 
 
@@ -31,10 +33,25 @@ class ErrorObject(msgspec.Struct):
 
     code: int
     data: msgspec.Raw = msgspec.Raw(b"{}")
+    message: object = ""
 
 
 MESSAGE = msgspec.json.Decoder(Message)
 ERROR = msgspec.json.Decoder(ErrorObject)
+
+
+def shown_error(error: msgspec.Raw | msgspec.UnsetType) -> str:
+    """`error CODE: MESSAGE` of an error that a server of MCP may give to a request that it knows; empty for any
+    other."""
+    try:
+        seen = None if isinstance(error, msgspec.UnsetType) else ERROR.decode(error)
+    except UNREADABLE:
+        return ""
+    if seen is None or seen.code == METHOD_NOT_FOUND:
+        return ""
+    words = " ".join(seen.message.split()) if isinstance(seen.message, str) else ""
+    text = "".join(c for c in words if c.isprintable())
+    return f"error {seen.code}: {text[:MAX_TEXT]}" if text else f"error {seen.code}"
 
 
 def is_unknown_method(error: msgspec.Raw | msgspec.UnsetType) -> bool:

@@ -22,7 +22,7 @@ from mcppool.upstream.failures import AttemptFailed
 from mcppool.upstream.http.awaited_answer import AwaitedAnswer
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import NEVER, Response
-from mcppool.upstream.probing.messages import ERROR, MESSAGE, Message, is_unknown_method, read_message
+from mcppool.upstream.probing.messages import ERROR, MESSAGE, Message, is_unknown_method, read_message, shown_error
 from mcppool.version import __version__
 from mcppool.wire.errors import (
     HEADER_MISMATCH,
@@ -61,6 +61,10 @@ class ProbeFailed(Exception):
 
 class ChecksRefused(ProbeFailed):
     """The endpoint answers, and wants something that the prober's requests lack and clients may have."""
+
+
+class HandshakeRefused(ProbeFailed):
+    """The endpoint answers `initialize` with an error of the protocol: it speaks MCP, and opens no session now."""
 
 
 class NotModern(ProbeFailed):
@@ -267,14 +271,17 @@ async def open_legacy(
 ) -> LegacySession:
     """A session with a complete handshake: the prober's own, or with the parameters of a client whose session moves.
 
-    Raises ProbeFailed if the endpoint does not speak the legacy era.
+    Raises HandshakeRefused if the endpoint refuses it, ProbeFailed if it does not speak the legacy era.
     """
     params: dict[str, object] = {"protocolVersion": version, "capabilities": capabilities, "clientInfo": client}
     # The prober's session needs no process of its own there.
     headers = {"mcppool-probe": "1"} if probe.local and client is _CLIENT else {}
     response, message = await probe.call("initialize", params, headers)
     if isinstance(message.result, msgspec.UnsetType):
-        raise ProbeFailed(f"initialize was answered with HTTP {response.status} and an error", response.status)
+        what, error = f"initialize was answered with HTTP {response.status} and", shown_error(message.error)
+        if error and response.status not in _NOTHING_THERE:
+            raise HandshakeRefused(f"{what} {error}", response.status)
+        raise ProbeFailed(f"{what} an error", response.status)
     raw_id = response.header(b"mcp-session-id")
     session = LegacySession(raw_id.decode("latin-1") if raw_id else None, version)
     try:

@@ -21,7 +21,7 @@ from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, ConnectFailed, NoCredentials
 from mcppool.upstream.probing.catalog_reader import read_catalog
 from mcppool.upstream.probing.era import EraFinder
-from mcppool.upstream.probing.probe import ChecksRefused, ProbeFailed, open_probe
+from mcppool.upstream.probing.probe import ChecksRefused, HandshakeRefused, ProbeFailed, open_probe
 from mcppool.upstream.timeouts import within
 
 INTERVAL_JITTER = 0.1  # keeps the checks of many gateways from coinciding
@@ -172,6 +172,7 @@ class Prober:
         except ChecksRefused as refusal:
             self._refused(refusal, began)
         except ProbeFailed as failure:
+            endpoint.stats.speaks_mcp = isinstance(failure, HandshakeRefused)
             endpoint.health.checked(False, spec, str(failure))
         except TimeoutError:
             if self._era.proven and (endpoint.active or endpoint.target.path is not None):
