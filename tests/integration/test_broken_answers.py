@@ -16,18 +16,15 @@ from tests.servers.faults import (
     Behaviour,
     Exchange,
     FaultServer,
-    chunked,
     close_without_answer,
-    connection_close,
     cut_short,
-    event_stream,
     garbage,
-    http10,
     not_json,
     reset_after,
     status,
     wrong_id,
 )
+from tests.servers.framing import chunked, connection_close, event_stream, http10
 
 JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 

@@ -18,7 +18,7 @@ from mcppool.wire.era import Era
 from tests.conftest import GatewayFactory
 from tests.integration.cached import FORWARD, READ_CACHED, HintServer, caching_pool
 from tests.servers import Replica, executions, pool_toml, text_of, urls_of
-from tests.servers.faults import event_stream
+from tests.servers.framing import event_stream
 
 
 async def test_a_list_with_a_hint_is_cached_and_given_under_the_callers_id_with_its_remaining_lifetime() -> None:

@@ -15,7 +15,8 @@ from mcp import Client, MCPError
 from tests.conftest import GatewayFactory
 from tests.servers import mcp1_client, pool_toml, typescript_client
 from tests.servers.fault_replica import FaultReplica
-from tests.servers.faults import Exchange, cut_short, event_stream, healthy, reset_after, silent, status
+from tests.servers.faults import Exchange, cut_short, healthy, reset_after, silent, status
+from tests.servers.framing import event_stream
 from tests.servers.process import free_port
 from tests.waiting import until
 

@@ -19,7 +19,8 @@ from tests.integration.keyed_clients import add_key
 from tests.integration.raw_http import HOST, RawClient, ask, tool_call
 from tests.requirements import need_program
 from tests.servers import Gateway, free_port, modern_call, pool_toml
-from tests.servers.faults import Exchange, FaultServer, event_stream, silent
+from tests.servers.faults import Exchange, FaultServer, silent
+from tests.servers.framing import event_stream
 from tests.waiting import until
 
 HEAD = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n"

@@ -27,7 +27,6 @@ from tests.servers.faults import (
     FaultServer,
     cut_short,
     delayed,
-    event_stream,
     garbage,
     healthy,
     reset_after,
@@ -35,6 +34,7 @@ from tests.servers.faults import (
     status,
     wrong_id,
 )
+from tests.servers.framing import event_stream
 
 SLOW = 1.0
 """Seconds: a thousand times the millisecond that a call of these tools takes."""

@@ -13,7 +13,8 @@ from mcppool import supervision
 from mcppool.spec import EndpointSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.probing.prober import Prober
-from tests.servers.faults import Behaviour, Exchange, FaultServer, connection_close, healthy, http10, status
+from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy, status
+from tests.servers.framing import connection_close, http10
 from tests.servers.handshakes import Handshakes
 from tests.unit.upstream.transports import pool_spec
 from tests.waiting import until
