@@ -8,6 +8,7 @@ answer to this request. The answer gets the client's id back.
 from __future__ import annotations
 
 from itertools import count
+from secrets import token_hex
 from typing import Final
 
 from msgspec import Struct
@@ -18,8 +19,11 @@ from mcppool.wire.message_ids import ID_FIRST, replace_id, splice_id
 from mcppool.wire.places import replaced
 from mcppool.wire.rpc_request import RpcRequest
 
+OF_PROCESS: Final = token_hex(4).encode()
+"""A part of each id that this process gives: other processes and gateways send requests of the same session to the
+same server."""
 _numbers = count()
-_ID: Final = b'"mcppool-%d-%d~"'
+_ID: Final = b'"mcppool-' + OF_PROCESS + b'-%d-%d~"'
 OURS: Final = b'"mcppool-'
 """The beginning of each such id."""
 _MARK: Final = 0x7E

@@ -46,7 +46,7 @@ AT_ONCE = 4
 STEPS = 400  # of a round, after which the remaining waiters time out
 
 SECRET = re.compile(rb"secret-\w+")
-PRIVATE = re.compile(rb"sid!|mcppool-\d|mcppool-listen")  # upstream session ids, and ids of our own
+PRIVATE = re.compile(rb"sid!|mcppool-[0-9a-f]{8}-|mcppool-listen")  # upstream session ids, and ids of our own
 
 
 class Client:

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Generic, TypeVar
 
 from mcppool.pipeline.outcome import Outcome
+from mcppool.pipeline.request_id import OF_PROCESS
 from mcppool.upstream.http.connection import Connection
 
 MAX_ENTRIES = 256  # of each kind
@@ -154,7 +155,7 @@ class SessionStreams:
         After a move the gateway chooses it: the new home may use an id again that the old one has used, and the
         client's answer to that may still come.
         """
-        shown = b'"mcppool-question-%x"' % next(_numbers) if moved else id
+        shown = b'"mcppool-question-%b-%x"' % (OF_PROCESS, next(_numbers)) if moved else id
         if self._questions is None:
             self._questions = _Recent()
         self.bytes += self._questions.add(shown, Question(home, id))
