@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -28,13 +29,14 @@ from tests.integration.raw_session import HEADERS, HELLO, call
 from tests.integration.test_breaker import CLOSED, FAILS, OPEN
 from tests.integration.test_overload import Crowd
 from tests.integration.test_stdio import children
-from tests.servers import Gateway, Replica, free_port, modern_call, pool_toml, urls_of
+from tests.servers import Gateway, Replica, aserving, free_port, modern_call, pool_toml, sdk1_replica, urls_of
 from tests.servers.faults import Behaviour, FaultServer, healthy
 from tests.servers.process import HOST
 from tests.waiting import until
 
 LIMITED, FAILING, TRYING, FRAGILE, CACHED = "limited", "failing", "trying", "fragile", "cached"
-"""Pools with one `FaultServer` each, which a test starts."""
+RESUMED = "resumed"
+"""Pools with one server each, which a test starts."""
 
 SECTIONS = {
     LIMITED: """
@@ -66,6 +68,7 @@ consecutive_failures = 1000
 max_attempts = 1
 """,
     FRAGILE: "",
+    RESUMED: "",
     CACHED: """
 [pools.cache]
 type = "sql"
@@ -106,9 +109,13 @@ class TwoWorkers:
     async def server(self, pool: str, behaviour: Behaviour) -> AsyncIterator[FaultServer]:
         """The server of a pool, once every worker sends calls there."""
         async with FaultServer(behaviour, port=self.ports[pool]) as server:
-            sample = f'mcppool_endpoint_available{{pool="{pool}",endpoint="{server.url}"}}'
-            await until(lambda: self.front.metric(sample) == 1, "every worker has found the server", 60)
+            await self.found(pool)
             yield server
+
+    async def found(self, pool: str) -> None:
+        """Return when every worker sends calls to the server of a pool."""
+        sample = f'mcppool_endpoint_available{{pool="{pool}",endpoint="http://{HOST}:{self.ports[pool]}/mcp"}}'
+        await until(lambda: self.front.metric(sample) == 1, "every worker has found the server", 60)
 
 
 @pytest.fixture(scope="module")
@@ -288,6 +295,41 @@ async def test_an_answer_that_one_worker_has_stored_in_a_file_is_given_by_the_ot
         await until(stored, "the answer is in the file")
         assert (await ask_at(other, call_of(CACHED, "read", a=1))).status == 200
         assert calls_at(server) == 1
+
+
+async def events_until(client: RawClient, mark: bytes) -> bytes:
+    """The whole events of the stream that begins, until `mark` is among them."""
+    status, _ = await client.head()
+    assert status == 200
+    found = b""
+    while mark not in found or not found.endswith((b"\n\n", b"\r\n\r\n")):
+        more = await client.chunk()
+        assert more, f"the stream has ended: {found!r}"
+        found += more
+    return found
+
+
+async def test_a_stream_is_resumed_at_another_worker_though_the_first_one_still_has_it_open(two: TwoWorkers) -> None:
+    def posted(message: object, headers: dict[str, str]) -> bytes:
+        return request(json.dumps(message).encode(), {**HEADERS, **headers}, path=f"/{RESUMED}/mcp")
+
+    work = call("progress", n=10, pause=0.1)
+    work["params"]["_meta"] = {"progressToken": "t"}
+    async with aserving(sdk1_replica("a", events=True, port=two.ports[RESUMED])):
+        await two.found(RESUMED)
+        async with one_connection_at_each(two.front) as connections:
+            first, other = connections.values()
+            hello = await ask_at(first, posted(HELLO, {}))
+            session = {"Mcp-Session-Id": hello.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
+            await ask_at(first, posted({"jsonrpc": "2.0", "method": "notifications/initialized"}, session))
+            await first.send(posted(work, session))
+            seen = await events_until(first, b'"progress":2')
+            last = re.findall(rb"id: (\S+)", seen)[-1].decode()
+            resumed = {"Accept": "text/event-stream", "Last-Event-ID": last, **session}
+            await other.send(request(b"", resumed, path=f"/{RESUMED}/mcp", method="GET"))
+            rest = await events_until(other, b'"result"')
+    assert re.findall(rb'"progress":(\d+)', seen + rest) == [b"%d" % step for step in range(1, 11)]
+    assert b'"id":1' in rest
 
 
 async def test_a_killed_worker_fails_the_calls_inside_it_only_and_starts_again(two: TwoWorkers) -> None:

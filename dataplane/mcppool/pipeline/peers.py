@@ -61,6 +61,11 @@ class News(NamedTuple):
     trial: bool = False
 
 
+OnResumption = Callable[[str, str, bytes], bytes | None]
+"""Called with the sealed id and principal of a session, and the event id from which its client resumes a stream.
+Returns the id of the request of that stream, None if this process does not know it."""
+
+
 class Limiter(Protocol):
     """A bound on calls in flight, with a bounded queue: see `ConcurrencyLimiter`."""
 
@@ -135,6 +140,14 @@ class Peers(Protocol):
 
     def sessions(self) -> SessionStore:
         """The facts about sessions that all processes share."""
+        ...
+
+    async def resume(self, token: str, principal: str, event: bytes) -> bytes | None:
+        """Let the other processes end the stream that a client resumes here; returns as `OnResumption` does."""
+        ...
+
+    def on_resumption(self, resumed: OnResumption) -> None:
+        """Call `resumed` when a client resumes a stream at another process."""
         ...
 
     def tell(self, news: News) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from mcppool.cache.shared_sessions import Home, SessionStore, SharedSession
 from mcppool.observe.logs import get_logger
-from mcppool.pipeline.peers import OF_ONE_PROCESS, Lesson, News
+from mcppool.pipeline.peers import OF_ONE_PROCESS, Lesson, News, OnResumption
 from mcppool.pipeline.programs import OnProgramEvent
 from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.spec import PoolSpec
@@ -33,6 +33,7 @@ class PeerExchange:
         self.trials: TrialLocks | None = None
         self.programs = ProgramLinks(channel)
         self._pools: dict[str, list[Heard]] = {}
+        self._resumptions: dict[str, list[OnResumption]] = {}
 
     def of(self, pool: str) -> PoolPeers:
         """The other processes, as this pool sees them."""
@@ -58,6 +59,23 @@ class PeerExchange:
         if not listening:
             self._pools.pop(pool, None)
 
+    def add_resumption(self, pool: str, resumed: OnResumption) -> None:
+        """Call `resumed` when a client of a pool resumes a stream at another worker."""
+        self._resumptions.setdefault(pool, []).append(resumed)
+
+    def remove_resumption(self, pool: str, resumed: OnResumption) -> None:
+        """Call it no more."""
+        listening = self._resumptions.get(pool, [])
+        if resumed in listening:
+            listening.remove(resumed)
+        if not listening:
+            self._resumptions.pop(pool, None)
+
+    def resumed(self, pool: str, token: str, principal: str, event: bytes) -> bytes | None:
+        """A client resumes a stream at another worker: see `OnResumption`."""
+        found = (resumed(token, principal, event) for resumed in list(self._resumptions.get(pool, ())))
+        return next((request for request in found if request is not None), None)
+
 
 def _apart(client: str, worker: int) -> str:
     """A client that only one process knows, told apart from those of the other processes."""
@@ -72,6 +90,7 @@ class PoolPeers:
         self._channel = exchange.channel
         self._pool = pool
         self._heard: list[Heard] = []
+        self._resumptions: list[OnResumption] = []
         tokens = LeasedTokens(exchange.channel, pool)
         self.take = tokens.take
         """See `Peers`."""
@@ -103,6 +122,19 @@ class PoolPeers:
         """See `Peers`."""
         return SharedFacts(self._channel, self._pool)
 
+    async def resume(self, token: str, principal: str, event: bytes) -> bytes | None:
+        """See `Peers`."""
+        try:
+            request: bytes | None = await self._channel.ask("resume", self._pool, token, principal, event)
+        except ChannelClosed:
+            return None
+        return request
+
+    def on_resumption(self, resumed: OnResumption) -> None:
+        """See `Peers`."""
+        self._resumptions.append(resumed)
+        self._exchange.add_resumption(self._pool, resumed)
+
     def tell(self, news: News) -> None:
         """See `Peers`."""
         self._channel.tell("news", self._pool, news, optional=True)
@@ -116,6 +148,8 @@ class PoolPeers:
         """See `Peers`."""
         for heard in self._heard:
             self._exchange.remove(self._pool, heard)
+        for resumed in self._resumptions:
+            self._exchange.remove_resumption(self._pool, resumed)
 
 
 class SharedFacts:

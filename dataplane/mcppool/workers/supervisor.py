@@ -41,6 +41,8 @@ from mcppool.workers.worker_process import Place, WorkerProcess, ask_each, how_i
 PATIENCE: Final = 10.0
 """Seconds beyond the drain time in which a worker must end, before it is killed."""
 
+RESUME_PATIENCE: Final = 1.0
+"""Seconds in which the other workers end a stream that a client resumes; then it is resumed all the same."""
 HANG_WATCH: Final = HangWatch()
 
 log = logs.get_logger("workers")
@@ -178,12 +180,12 @@ class Supervisor:
 
     async def ask(self, page: str, timeout: float) -> list[tuple[int, Any]]:
         """A page of each worker that serves, with the number of its place; without those that do not answer in time."""
-        return [(worker.place, answer) for worker, answer in await ask_each(self.workers, page, timeout)]
+        return [(worker.place, answer) for worker, answer in await ask_each(self.workers, timeout, "page", page)]
 
     async def metrics(self, timeout: float) -> list[MergedFamily]:
         """The metrics of all workers, of those that have ended, too. A worker that does not answer in time counts with
         what it last told, so that no counter goes back."""
-        answered = {worker for worker, _ in await ask_each(self.workers, "metrics", timeout)}
+        answered = {worker for worker, _ in await ask_each(self.workers, timeout, "page", "metrics")}
         ended, answers = self.counted, []
         for worker in self.workers:  # without a wait from here on: one that ends is in `counted`, or here
             if worker in answered:
@@ -219,7 +221,7 @@ class Supervisor:
         finally:
             theirs.close()
         channel = Channel(
-            lambda question, arguments: self._state.answer(number, question, arguments),
+            lambda question, arguments: self._answer(number, question, arguments),
             lambda news, arguments: self._hear(worker, news, arguments),
         )
         worker = self._all[number] = WorkerProcess(number, place.number, process, channel)
@@ -240,6 +242,18 @@ class Supervisor:
         if self._stopping:  # since the process began to start; it has no calls yet
             worker.signal(signal.SIGKILL)
         return worker
+
+    def _answer(self, number: int, question: str, arguments: list[Any]) -> Any:
+        """The answer to a worker's question, or a coroutine that waits for it."""
+        if question == "resume":
+            return self._resume(number, arguments)
+        return self._state.answer(number, question, arguments)
+
+    async def _resume(self, number: int, arguments: list[Any]) -> bytes | None:
+        """A client resumes a stream at one worker: another one may have it. See `Peers.resume`."""
+        others = [worker for worker in self.workers if worker.number != number]
+        found = await ask_each(others, RESUME_PATIENCE, "resume", *arguments)
+        return next((request for _, request in found), None)
 
     async def _call_back(self, number: int, pool: str, key: str) -> int:
         """Ask a worker for its spare places of a limit; those that it returns too late are given back, too."""

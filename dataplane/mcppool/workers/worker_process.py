@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-from mcppool.workers.channel import Channel
+from mcppool.workers.channel import Channel, ChannelClosed
 from mcppool.workers.merged_metrics import Sent
 from mcppool.workers.restarts import Restarts
 
@@ -62,16 +62,18 @@ class Place:
         self.last_end = ""
 
 
-async def ask_each(workers: Iterable[WorkerProcess], page: str, timeout: float) -> list[tuple[WorkerProcess, Any]]:
-    """A page of each of these workers, without those that do not answer in time."""
+async def ask_each(
+    workers: Iterable[WorkerProcess], timeout: float, question: str, *arguments: Any
+) -> list[tuple[WorkerProcess, Any]]:
+    """The answers of these workers that are not None, without those that do not come in time."""
 
     async def one(worker: WorkerProcess) -> tuple[WorkerProcess, Any]:
         try:
             async with asyncio.timeout(timeout):
-                answer = await worker.channel.ask("page", page)
-        except Exception:  # it has ended, or is late
+                answer = await worker.channel.ask(question, *arguments)
+        except (TimeoutError, ChannelClosed):
             answer = None
-        if page == "metrics" and answer is not None:
+        if arguments == ("metrics",) and answer is not None:
             worker.last = answer
         return worker, answer
 

@@ -47,6 +47,7 @@ from mcppool.pipeline.serve import Pipeline
 from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.pipeline.sessions.failover import Failover
 from mcppool.pipeline.sessions.get_stream import GetStreams
+from mcppool.pipeline.sessions.resumption import Resumptions
 from mcppool.pipeline.sessions.sealed_ids import Sessions
 from mcppool.pipeline.settings import Settings
 from mcppool.pipeline.shared_checks import SharedChecks
@@ -186,8 +187,8 @@ class PoolParts:
             self.feedback, self.retry, context, self.metrics, self._make_admission(),
         )  # fmt: skip
         get_streams = GetStreams(
-            settings, self.endpoints, picker, self.outage, self.failover, self.probers,
-            self.memory.account("streams"), self.rng,
+            settings, self.endpoints, picker, self.outage, self.failover, Resumptions(self.sessions, self.peers),
+            self.probers, self.memory.account("streams"), self.rng,
         )  # fmt: skip
         self.workload = WorkloadSample(settings)
         self.pipeline = Pipeline(

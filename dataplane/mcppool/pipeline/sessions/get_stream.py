@@ -29,6 +29,7 @@ from mcppool.pipeline.response.whole_answer import header_lines
 from mcppool.pipeline.routing.outage import Outage
 from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.sessions.failover import Failover
+from mcppool.pipeline.sessions.resumption import Resumptions
 from mcppool.pipeline.sessions.session import Session
 from mcppool.pipeline.settings import Settings
 from mcppool.policy.backoff import exponential, full_jitter
@@ -79,6 +80,7 @@ class GetStreams:
     picker: Picker
     outage: Outage
     failover: Failover
+    resumptions: Resumptions
     probers: Probers
     account: MemoryAccount
     rng: random.Random
@@ -119,10 +121,11 @@ class _SessionStream:
         self._home = session.home
         self._last = call.resume
         self._last_home = self._issuer()
-        self._resumed = session.streams.unanswered(_id_of(self._last)) if self._last else None
+        self._resumed: bytes | None = None
 
     async def run(self) -> None:
-        self._end_broken_stream()
+        if self._last:
+            self._resumed = await self._streams.resumptions.begin(self._session, _id_of(self._last))
         while True:
             try:
                 await self._follow()
@@ -270,16 +273,6 @@ class _SessionStream:
             return data
         return replace_id(data, self._resumed)
 
-    def _end_broken_stream(self) -> None:
-        """End the stream that the client resumes, if it is still open here: its client is gone, also if no end of its
-        connection has come, and the server holds the rest back until that stream has ended."""
-        calls = self._session.streams
-        broken = calls.in_flight(self._resumed) if self._resumed is not None else None
-        if broken is None or broken.resumable is None or broken.attempt is None or broken.attempt.connection is None:
-            return
-        broken.cancelled = True  # its end is no failure of the server
-        broken.attempt.connection.close()
-
     def _note_id(self, id: bytes) -> None:
         self._last = b"last-event-id: %b\r\n" % id if id else b""
         self._last_home = self._home
@@ -298,7 +291,7 @@ class _SessionStream:
         """Tell a client that resumes an answer that its server is gone."""
         if not self._last or self._last_home == self._home:
             return False
-        lost = self._session.streams.unanswered(_id_of(self._last))
+        lost = self._resumed
         if lost is None:
             return False
         reason = Reason.CONNECTION_LOST

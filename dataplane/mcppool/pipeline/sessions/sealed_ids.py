@@ -183,6 +183,10 @@ class Sessions:
                 self.shared.renew(token)
         return session
 
+    def known(self, token: str, principal: str) -> Session | None:
+        """The session of an id that this process has opened before and still remembers."""
+        return self._table.find((token, principal))
+
     def _reopen(self, token: str, principal: str, owner: str) -> Session | None:
         claims = open_sealed(token, self._ring, context(self._pool, principal))
         if claims is None:
