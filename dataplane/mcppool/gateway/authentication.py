@@ -85,7 +85,7 @@ class Authentication:
         return {name: made.auth for name, made in self._made.items()}
 
     def documents(self, pools: Mapping[str, ServerPool]) -> Mapping[bytes, Document]:
-        """The metadata documents of all pools, by path; at the root that of an only pool."""
+        """The metadata documents of all pools, by path. A single pool has its document at the root, too."""
         only = len(pools) == 1
         found: dict[bytes, Document] = {}
         for name, made in self._made.items():

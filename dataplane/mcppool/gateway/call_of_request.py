@@ -29,7 +29,7 @@ NOTHING = RpcRequest(
 def call_of_request(
     pool: ServerPool, request: HttpRequest, notes: HeadNotes, principal: Principal, address: str
 ) -> Call:
-    """The call of a request. `address` is that of its client. Raises RequestRefused."""
+    """The call of a request from a client at `address`. Raises RequestRefused."""
     if request.head.method == b"POST":
         return _message(pool, request, notes, principal, address)
     if request.head.method in (b"GET", b"DELETE"):
@@ -122,7 +122,7 @@ def _session_call(pool: ServerPool, request: HttpRequest, notes: HeadNotes, prin
 
 
 def _lost_body_call(request: HttpRequest, notes: HeadNotes) -> Call:
-    """A call whose body was discarded, with the facts for its refusal: era and id."""
+    """A call without its body, which was discarded; its refusal needs the era and the id."""
     id = request_id(request.body)
     message = NOTHING if id is None else replace(NOTHING, id=id)
     return Call(message, b"", b"", MODERN if notes.modern else LEGACY, request.received)

@@ -39,7 +39,7 @@ def answer_headers(headers: Mapping[str, str]) -> bytes:
 
 
 def is_preflight(headers: Mapping[str, str]) -> bool:
-    """Whether the headers are those of an `OPTIONS` with which a browser asks if a page may call."""
+    """Whether a browser asks with this `OPTIONS` request if a page may call."""
     return "origin" in headers and _REQUEST_METHOD in headers
 
 

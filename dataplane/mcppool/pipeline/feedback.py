@@ -179,5 +179,5 @@ class Feedback:
 
 
 def _name(client: Hashable) -> str:
-    """A client's name for other processes. A number is that of a connection: it begins with `peers.OF_ONE_PROCESS`."""
+    """A client's name for other processes. The name of a connection, a number, begins with `peers.OF_ONE_PROCESS`."""
     return client if isinstance(client, str) else f"{OF_ONE_PROCESS}{client}"

@@ -19,7 +19,7 @@ class OnBehalf:
     tokens: ExchangedTokens | None
 
     async def prepare(self, call: Call) -> None:
-        """Set the lines of a call, and those of its session's next handshake. Raises NoCredentials."""
+        """Set the header lines of a call and of the next handshake of its session. Raises NoCredentials."""
         lines = b""
         if self.identity is not None:
             lines += self.identity.line(call.principal, time.time())

@@ -99,7 +99,8 @@ class Limiter(Protocol):
 
 
 class TrialClaims(Protocol):
-    """Claims to the trial calls of one pool. At most one process has a claim; that of a process that dies is free."""
+    """Claims to the trial calls of one pool. At most one process has a claim. When that process dies, the
+    claim is free."""
 
     def claim(self, endpoint: str, tool: str) -> bool:
         """Claim the trial of an endpoint, or of a tool there; returns False if another process has the claim."""

@@ -88,7 +88,7 @@ class Plan:
 
     @property
     def kind(self) -> Kind:
-        """The kind of calls in whose rests this call shares: its tool, or method, and its principal."""
+        """Calls with the same key rest together after a `Retry-After`: the tool, or the method, and the principal."""
         call = self.call
         if call is None:
             return self.tool or "", ANONYMOUS.key

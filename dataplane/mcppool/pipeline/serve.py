@@ -46,7 +46,7 @@ from mcppool.wire.era import Era
 from mcppool.wire.errors import INVALID_PARAMS
 
 _NEVER_DIRECT: Final = frozenset({"initialize", "subscriptions/listen"})
-"""Methods whose calls have steps of their own."""
+"""Methods with steps of their own."""
 
 
 @dataclass(slots=True)
@@ -124,7 +124,7 @@ class Pipeline:
         self.access_log.finished(call, attempt.plan, outcome)
 
     def go_on(self, attempt: DirectAttempt, answer: asyncio.Future[Response]) -> Rest:
-        """The rest of a call that was begun by `begin`; `answer` is that of its first attempt."""
+        """The rest of a call that `begin` has begun; `answer` is the answer to its first attempt."""
         return self._planned(attempt.call, attempt.plan, attempt.reply, attempt.outcome, Begun(attempt, answer))
 
     async def _planned(self, call: Call, plan: Plan, reply: Reply, outcome: Outcome, begun: Begun | None) -> Outcome:

@@ -1,4 +1,4 @@
-"""The account that the use of one connection is counted on: its address, or the principal whose call it serves."""
+"""Counts the use of one connection: for its address, or for the principal of its call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a request's head, in addition to those of llhttp.
+"""Checks of a request's head that llhttp does not make.
 
 Request smuggling works with readers that understand one request differently. So the gateway never forwards a request
 that h11, a strict reader, refuses; a property test shows it. The test also shows the guarantees of llhttp, which are

@@ -50,7 +50,7 @@ class Trials:
             self.held[name] = now + SETTLING
 
     def sweep(self, now: float) -> None:
-        """Give up the claims to failed trials whose time is over."""
+        """Give up claims to failed trials when their time is over."""
         if self.held:
             for name in [name for name, until in self.held.items() if until is not None and now >= until]:
                 self._give_up(name)

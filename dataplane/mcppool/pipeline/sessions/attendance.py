@@ -1,4 +1,4 @@
-"""The sessions whose clients have a connection open: those of local servers keep their process meanwhile."""
+"""The sessions with a connected client. A local server keeps the process of such a session."""
 
 from __future__ import annotations
 

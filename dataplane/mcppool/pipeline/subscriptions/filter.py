@@ -147,7 +147,7 @@ def _members(raw: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
 
 @lru_cache(maxsize=16)
 def _at_or_above(uri: str) -> frozenset[str]:
-    """The URI, and those of which it is a part, with and without a slash at their end."""
+    """The URI and each URI above it, with and without a slash at the end."""
     above = {uri}
     end = uri.find("/")
     while end >= 0 and len(above) < _MAX_ABOVE:

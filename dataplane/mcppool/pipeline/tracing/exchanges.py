@@ -75,7 +75,7 @@ class TracedExchange:
         self._answered(span, attempt.outcome)
 
     def _span(self, attempt: Attempt, call: Span) -> Span:
-        """The span of an attempt that begins now; `call` is that of its call."""
+        """The span of an attempt that begins now; `call` is the span of its call."""
         request = attempt.call.request
         attributes = own_client_attributes(attempt.call, request.id if attempt.reissue is None else attempt.reissue.id)
         attributes["mcppool.attempt"] = attempt.outcome.attempts

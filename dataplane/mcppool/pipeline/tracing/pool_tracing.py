@@ -18,7 +18,7 @@ from mcppool.spec.sections.tracing import TracingSpec
 
 
 class PoolTracing:
-    """Traces calls and attempts of a pool, and counts their durations and those of its sessions."""
+    """Traces calls and attempts of a pool, and counts the durations of calls, attempts and sessions."""
 
     def __init__(self, spec: TracingSpec, metrics: PoolMetrics, begin: Begin, serve: Serve, exchange: Exchange) -> None:
         self.spec = spec
