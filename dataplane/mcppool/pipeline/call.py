@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 from mcppool.pipeline.sessions.session import Session
@@ -95,7 +95,14 @@ class Call:
         if not principal.anonymous:
             return ClientKey(principal.key, principal.key)
         key = self.session.token if self.session is not None else self.source or id(self)
-        return ClientKey(key, self.address or id(self))
+        return ClientKey(key, self.origin)
+
+    @property
+    def origin(self) -> Hashable:
+        """The client that limits count: its principal, or the address of a client without a credential. A call of the
+        library without a credential is a client of its own."""
+        principal = self.principal
+        return self.address or id(self) if principal.anonymous else principal.key
 
 
 class Reply(Protocol):

@@ -25,12 +25,15 @@ class TokenBucket:
 
     def take(self, rate: float, burst: float, now: float) -> float:
         """Take a token. Returns 0 if there was one, else the seconds until there is one."""
-        self._tokens = min(burst, self._tokens + (now - self._at) * rate)
+        tokens = self._tokens + (now - self._at) * rate
+        if tokens > burst:
+            tokens = burst
         self._at = now
-        if self._tokens >= 1.0:
-            self._tokens -= 1.0
+        if tokens >= 1.0:
+            self._tokens = tokens - 1.0
             return 0.0
-        return (1.0 - self._tokens) / rate
+        self._tokens = tokens
+        return (1.0 - tokens) / rate
 
     def lend(self, most: float, share: float) -> int:
         """Take up to `most` whole tokens, and at most this share of those that are left. Returns their number."""

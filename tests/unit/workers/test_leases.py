@@ -215,3 +215,15 @@ async def test_places_that_are_called_back_before_the_call_goes_on_are_not_kept(
     limiter.leave()
     assert given[1:] == [("leave", "demo", "pool", 1)]
     held.close()
+
+
+async def test_a_spare_place_is_taken_at_once_and_without_one_nothing_is() -> None:
+    async with gateway(2, capacity=13) as (one, two):
+        assert not one.limiter.try_enter()
+        assert await one.enters()
+        spare, questions = one.limiter.spare, one.questions
+        assert [one.limiter.try_enter() for _ in range(spare + 1)] == [True] * spare + [False]
+        assert (inside([one, two]), one.questions) == (spare + 1, questions)
+        for _ in range(spare + 1):
+            one.limiter.leave()
+        assert inside([one, two]) == 0

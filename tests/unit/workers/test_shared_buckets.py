@@ -106,3 +106,17 @@ async def test_a_call_that_one_rate_refuses_takes_no_token_of_the_others() -> No
     assert refused is not None
     assert refused[0] == slow
     assert worker.stock == before
+
+
+async def test_tokens_in_stock_are_taken_at_once_all_or_none() -> None:
+    asked, (worker, _) = gateway(2)
+    fast, slow = RateLimit("pool", "", 10_000.0, 1_000.0), RateLimit("tool", "x", 1.0, 100.0)
+    assert not worker.try_take([fast])
+    assert await worker.take([fast, slow]) == (None, 0.0)
+    stock, questions = dict(worker.stock), asked.questions
+    (lent,) = stock.values()
+    assert not worker.try_take([fast, slow])
+    assert worker.stock == stock
+    assert all(worker.try_take([fast]) for _ in range(lent))
+    assert not worker.try_take([fast])
+    assert asked.questions == questions

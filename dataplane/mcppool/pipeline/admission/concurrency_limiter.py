@@ -57,7 +57,8 @@ class ConcurrencyLimiter:
     def leave(self) -> None:
         """Give a place back; the longest waiting call gets it."""
         self.inside -= 1
-        self.admit()
+        if self._waiters:
+            self.admit()
 
     def admit(self) -> None:
         """Admit waiting calls while there are free places, also after the capacity has grown."""

@@ -214,7 +214,7 @@ class Admission:
         limit = self._spec.limits.principal
         if limit is None:
             return None
-        client = call.client.origin
+        client = call.origin
         gate = self.client_gates.get(client)
         if gate is None:
             if len(self.client_gates) >= MAX_CLIENTS:
