@@ -103,7 +103,7 @@ def main() -> int:
         "--scenes",
         type=report.choices(kinds),
         default=kinds,
-        help=f"some of {','.join(kinds)} (default: all, 15 minutes)",
+        help=f"some of {','.join(kinds)} (default: all, 16 minutes)",
     )
     parser.add_argument(
         "--quick", action="store_true", help=f"3 rounds of 1 s of {' and '.join(QUICK)}, unless --scenes says otherwise"

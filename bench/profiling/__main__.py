@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bench import client, machine, report, targets
 from bench.measure import measure
+from bench.policies import every_policy
 from bench.processes import Failed
 from bench.profiling import flame, steps
 from bench.scenes import SCENES, Scene, named
@@ -36,8 +37,12 @@ def profile(scene: Scene, seconds: int) -> tuple[dict[str, int], float]:
         bench = Bench(Path(directory), load_core, target_core, stack)
         targets.start_upstream(bench)
         file = bench.directory / "stacks"
-        target = targets.mcppool(bench, command=[sys.executable, "-m", "bench.profiling.sampler", str(file)])
-        client.check(target.name, target.url, scene.era)
+        command = [sys.executable, "-m", "bench.profiling.sampler", str(file)]
+        if scene.policies:
+            target = every_policy(bench, "mcppool", command)
+        else:
+            target = targets.mcppool(bench, command=command)
+            client.check(target.name, target.url, scene.era)
         opened = sessions(bench, target, scene)
         measure(bench, target, scene, 2, opened)
         toggle(target)

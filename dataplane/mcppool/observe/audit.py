@@ -28,7 +28,7 @@ MAX_CONCURRENT: Final = 1 << 20
 """Bytes that are joined for one write."""
 FAREWELL: Final = 2.0
 """Seconds that the lines that wait have at the end."""
-GATHER: Final = 0.01
+GATHER: Final = 0.05
 """Seconds in which lines gather for one write: waking the thread for each line takes longer than a call."""
 RESERVE: Final = 2
 """With `overflow = "refuse"`, calls that have begun may fill the buffer this many times over."""

@@ -349,3 +349,14 @@ async def test_a_tools_preset_holds_for_that_tool_alone() -> None:
     )
     assert (slow.strategy, slow.base_delay, slow.max_delay, slow.max_attempts) == ("linear", 2.0, 30.0, 2)
     assert (slow.budget_percent, other.strategy, other.max_attempts) == (20, "exponential", 5)
+
+
+@pytest.mark.parametrize("strategy", ["round_robin", "weighted_round_robin", "least_connections", "random"])
+async def test_calls_whose_endpoint_is_full_are_spread_over_all_others(strategy: str) -> None:
+    text = f'[limits.endpoint]\nmax_concurrent = 1\n[load_balancer]\nstrategy = "{strategy}"'
+    pool = pool_of(text, at("a"), at("b"), at("c"))
+    next(iter(pool.endpoints.values())).active = 1
+    picks = [pool.picker.endpoint_for(planned(call(), pool), (), monotonic()) for _ in range(300)]
+    counts = Counter(names((endpoint,)) for endpoint in picks)
+    assert set(counts) == {"b", "c"}
+    assert min(counts.values()) > 100
