@@ -56,7 +56,10 @@ def default_file(*, create: bool = False) -> Path:
     except RuntimeError as error:  # a user without a home
         raise OSError(f"there is no folder for the cache: {error}; set cache.sql_url") from error
     if create:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:  # a home that is read-only, or is not there
+            raise OSError(f"the folder {folder} cannot be made: {error.strerror}; set cache.sql_url") from error
     return folder.absolute() / FILE
 
 
