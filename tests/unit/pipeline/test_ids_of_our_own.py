@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 from mcppool.pipeline.request_id import OURS, reissue_small
 from mcppool.pipeline.sessions.streams import SessionStreams
@@ -24,7 +25,8 @@ def ids() -> list[str]:
 def test_two_processes_give_different_ids() -> None:
     ours = ids()
     command = [sys.executable, "-c", IN_ANOTHER_PROCESS]
-    theirs = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()
+    done = subprocess.run(command, capture_output=True, check=True, text=True, cwd=Path(__file__).parents[3])
+    theirs = done.stdout.split()
     assert all(id.encode().startswith(OURS) for id in (*ours, *theirs))
     for our, their in zip(ours, theirs, strict=True):
         assert our.rpartition("-")[0] != their.rpartition("-")[0], "the running numbers differ by chance"

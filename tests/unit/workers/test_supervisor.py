@@ -82,8 +82,9 @@ async def test_a_worker_that_hangs_is_killed_and_another_one_serves_in_its_place
 
 async def test_counts_of_a_worker_that_hangs_or_is_killed_stay_in_the_sums() -> None:
     async with supervised(2, PATIENT) as supervisor:
-        while await calls(supervisor) < 10:
-            pass
+        async with asyncio.timeout(60):
+            while await calls(supervisor) < 10:
+                pass
         one = min(pids(supervisor))
         os.kill(one, signal.SIGSTOP)
         assert await calls(supervisor) == 10
