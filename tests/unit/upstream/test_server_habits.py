@@ -41,10 +41,29 @@ async def test_one_connection_shows_how_long_a_server_keeps_it_and_no_call_uses_
     await server.passes(ASSUMED_KEEP_ALIVE + 0.3)
     assert server.pool.idle == 1
     assert await server.call() not in connections
-    await server.passes(2 * ASSUMED_KEEP_ALIVE + MARGIN - 0.3)
+    assert server.pool.idle == 2
+    await server.passes(ASSUMED_KEEP_ALIVE + 0.3)
     assert (server.pool.idle, server.pool.habits.keeps) == (1, ASSUMED_KEEP_ALIVE)
-    await server.passes(0.6)
+    await server.passes(MARGIN)
     assert (server.pool.idle, server.pool.habits.keeps) == (0, 2 * ASSUMED_KEEP_ALIVE)
+
+
+@pytest.mark.parametrize("pause", [4.5, 6.0, 8.5, 20.0, 50.0])
+async def test_calls_with_pauses_between_them_soon_need_no_new_connections(clock: Clock, pause: float) -> None:
+    server = Server(clock, keeps=1e9, min_connections=0, max_connections=4)
+    for _ in range(20):
+        await server.call()
+        await server.passes(pause, step=0.5)
+    assert server.accepted <= 6
+
+
+async def test_a_connection_that_is_watched_takes_no_place_of_a_call(clock: Clock) -> None:
+    server = Server(clock, keeps=1e9, min_connections=0, max_connections=1)
+    first = await server.call()
+    await server.passes(ASSUMED_KEEP_ALIVE + 0.3)
+    assert server.pool.idle == 1
+    assert await server.call() is not first
+    assert server.pool.size == 1
 
 
 async def test_a_server_that_closes_idle_connections_is_not_watched_again_for_a_while(clock: Clock) -> None:

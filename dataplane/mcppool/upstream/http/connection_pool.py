@@ -31,7 +31,7 @@ class ConnectionPool:
 
     __slots__ = (
         "_acquire_timeout", "_closed", "_growth", "_idle", "_long_lived", "_loop", "_max_idle",
-        "_on_state", "_spec", "_waiters", "dialler", "habits", "leased", "stale_from", "streams",
+        "_on_state", "_spec", "_waiters", "_watched", "dialler", "habits", "leased", "stale_from", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +54,7 @@ class ConnectionPool:
         self._loop = loop or asyncio.get_running_loop()
         self._on_state = on_state
         self._closed = False
+        self._watched: Connection | None = None  # a stale one, which shows how long the server keeps it
         self.dialler = Dialler(target, self._loop, on_connect, on_state)
         self._long_lived = LongLivedStreams(self.dialler, self.streams, self.doubt)
         self._growth = Growth(
@@ -112,6 +113,11 @@ class ConnectionPool:
         while idle:
             connection = idle.pop()
             if now >= connection.stale_at:
+                if connection is self._watched:
+                    idle.append(connection)  # the oldest: no other is left
+                    if not self._growth.full:
+                        return None
+                    idle.pop()
                 connection.close()
                 continue
             if unsafe:
@@ -220,6 +226,8 @@ class ConnectionPool:
         self._on_state("closed", now - connection.opened)
         self.habits.ended(connection, now, leased=connection in self.leased)
         self.leased.discard(connection)
+        if connection is self._watched:
+            self._watched = None
         if connection in self._idle:
             self._idle.remove(connection)
             self._growth.lower_floor()
@@ -246,13 +254,14 @@ class ConnectionPool:
 
     def _close_stale(self, now: float) -> None:
         """Close stale connections, but one that shows how long the server keeps it."""
-        watched = False
+        watched = self._watched = None
         look = NEVER
         for connection in tuple(self._idle):
             due = connection.stale_at
-            if now >= due and not watched:
+            if now >= due and watched is None:
                 due = self.habits.watch(connection, now)
-                watched = due > now
+                if now < due:
+                    watched = self._watched = connection
             if now < due:
                 look = min(look, due)
             else:
