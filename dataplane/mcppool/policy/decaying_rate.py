@@ -30,7 +30,7 @@ class DecayingRate:
     def observe(self, success: bool, now: float) -> None:
         """Record an outcome."""
         self._count_new(now)
-        self._count(success, 1.0, now)
+        self._count(1.0 if success else 0.0, 1.0, now)
 
     def trials(self, now: float) -> float:
         """Number of remembered outcomes, weighted by their age."""
@@ -47,7 +47,7 @@ class DecayingRate:
     def _count_new(self, now: float) -> None:
         new, self._new = self._new, 0
         if new:
-            self._count(new, new, now)
+            self._count(float(new), float(new), now)
 
     def _count(self, successes: float, trials: float, now: float) -> None:
         if now - self._at < GRAIN:
