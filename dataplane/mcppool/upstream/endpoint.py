@@ -33,7 +33,8 @@ from mcppool.upstream.stats import EndpointStats
 
 @lru_cache(maxsize=1024)
 def _weight(configured: int) -> float:
-    """One number for all endpoints of a weight: each call compares those of two endpoints."""
+    """One number for all endpoints of a weight: each call compares those of two endpoints. (In the compiled build, each
+    endpoint contains its own.)"""
     return float(configured)
 
 

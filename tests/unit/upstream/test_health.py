@@ -180,13 +180,13 @@ def test_an_answer_matters_exactly_while_failures_or_ejections_are_remembered(ev
     asyncio.run(run())
 
 
-async def test_endpoints_of_one_weight_share_its_number_also_after_slow_start() -> None:
+async def test_an_endpoint_has_its_whole_weight_again_after_slow_start() -> None:
     first, second, light = Watched(), Watched(), Watched()
     light.endpoint.reconfigure(EndpointSpec(url=URL, weight=7), light.spec)
-    assert first.endpoint.weight is second.endpoint.weight
+    assert first.endpoint.weight == second.endpoint.weight
     assert light.endpoint.weight == 7.0
     begun = first.health.available_since = monotonic()
     assert first.endpoint.ramp(10.0, begun + 5.0)
     assert first.endpoint.weight == second.endpoint.weight / 2
     assert first.endpoint.ramp(10.0, begun + 10.0)
-    assert first.endpoint.weight is second.endpoint.weight
+    assert first.endpoint.weight == second.endpoint.weight
