@@ -42,6 +42,9 @@ COMPILED: Final = (
     "pipeline/local_reply/discover.py",
     "pipeline/outcome.py",
     "pipeline/plan.py",
+    "pipeline/response/event_data.py",
+    "pipeline/response/event_relay.py",
+    "pipeline/response/large_answer.py",
     "pipeline/response/relay.py",
     "pipeline/response/single_event.py",
     "pipeline/response/validate.py",
@@ -83,13 +86,17 @@ COMPILED: Final = (
     "wire/member_sizes.py",
     "wire/repeated_head.py",
     "wire/single_event.py",
+    "wire/sse.py",
+    "wire/tasks.py",
 )
 
 INTERPRETED: Final = {
-    "pipeline/pool/parts.py": "the base class of a pool, which is not compiled; a short property runs in a call",
+    "pipeline/access/events.py": "classes of msgspec",
+    "pipeline/response/server_requests.py": "classes of msgspec",
     "pipeline/sessions/sealed_ids.py": "classes of msgspec",
+    "wire/bulk.py": "a subclass of `bytearray`",
     "wire/rpc_request.py": "classes of msgspec, which parses in C",
     "wire/rpc_response.py": "classes of msgspec, which parses in C",
-    "wire/sse.py": "classes of msgspec",
+    "wire/sse_event.py": "a class of msgspec",
 }
 """Modules that run in every call and stay Python, with the reason."""

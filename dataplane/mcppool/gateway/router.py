@@ -136,7 +136,7 @@ class Router:
         if pool.attendance is not None and call.session is not None:
             connection.attended.enter(pool.attendance, call.session.upstream_id)
         connection.lifetime = _lifetime_of(call)
-        if (every := pool.spec.timeouts.keep_alive) and notes.accepts_events:
+        if (every := pool.settings.spec.timeouts.keep_alive) and notes.accepts_events:
             answered = call.request.id is not None and call.request.method not in _HEAD_FIRST
             connection.comment_on_silence(every, call.received, may_open=answered)
 

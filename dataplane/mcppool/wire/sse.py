@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import Final
 
-from msgspec import Struct
-
 from mcppool.wire.bulk import BULK, Bulk, finish, read_in_slices
+from mcppool.wire.sse_event import Event
 
 DEFAULT_MAX_EVENT: Final = 64 * 1024 * 1024
 """Bytes of one event, terminator included. SDK clients accept 1 MiB, but that is their concern."""
@@ -44,21 +43,6 @@ class EventTooLarge(Exception):
         super().__init__(f"an event of the stream is longer than {limit} bytes")
         self.limit = limit
         self.events = events
-
-
-class Event(Struct, frozen=True, gc=False):
-    """One block of a stream, up to and including the empty line that ends it."""
-
-    raw: bytes
-    event: str
-    """The event's type; ``message`` if none is given."""
-    data: bytes | None
-    """The data lines joined by LF; None if there are none (a comment, a lone ``retry``), empty for a priming event."""
-    id: str | None
-    retry: int | None
-    """Milliseconds that a client should wait before it reconnects."""
-    unread: bool = False
-    """Whether it is to be read with `read_large`. Only `raw` is known then."""
 
 
 class EventParser:

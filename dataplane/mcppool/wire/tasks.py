@@ -28,6 +28,7 @@ TASK: Final = "task"
 """The `resultType` of an answer that is a task."""
 
 _ID: Final = "taskId"
+_NOTIFICATIONS: Final = "notifications/tasks"
 _RELATED_NAME: Final = b"related-task"  # writers that escape a part of the member's name escape the slash
 _elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -44,10 +45,15 @@ def convert_answer(body: bytes, method: str, result_type: str | None, convert: C
     return _convert_related(body, "result", convert)
 
 
+def may_name_task(body: bytes, method: str) -> bool:
+    """Whether `convert_event` may find the id of a task in a request or notification of a server."""
+    return _RELATED_NAME in body or method.startswith(_NOTIFICATIONS)
+
+
 def convert_event(body: bytes, method: str, convert: Convert) -> bytes:
     """A request or notification of a server, with the ids of tasks converted; the same object if it has none. Raises
     BadEnvelope."""
-    if method.startswith("notifications/tasks"):
+    if method.startswith(_NOTIFICATIONS):
         body = map_at(body, ("params", _ID), convert)
     return _convert_related(body, "params", convert)
 

@@ -62,14 +62,12 @@ def pool_of(name: str, forward: tuple[str, ...]) -> Any:
     def begin(call: Call, reply: Reply, outcome: Outcome, _caller: object) -> Any:
         return serve(call, reply, outcome)
 
-    spec = SimpleNamespace(timeouts=SimpleNamespace(keep_alive=15.0))
     settings = Settings(PoolSpec.model_validate({"name": name, "endpoints": ["http://127.0.0.1:1/mcp"]}))
     settings.forwarded = frozenset(forward)
     log = AccessLog(name, PoolMetrics(name), CallRecord(), LimitedLog(get_logger("call"), name), RecentEvents())
     access = SimpleNamespace(challenge=None, still_allows=lambda call, principal: True)
     return SimpleNamespace(
         name=name,
-        spec=spec,
         settings=settings,
         attendance=None,
         serve=serve,

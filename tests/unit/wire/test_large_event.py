@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from mcppool.wire.bulk import finish
 from mcppool.wire.large_event import EventEnd, data_begins
-from mcppool.wire.sse import STEP, Event, EventParser
+from mcppool.wire.sse import STEP, EventParser
+from mcppool.wire.sse_event import Event
 
 LINES = st.sampled_from(
     [b"data: {}", b"data", b"event: message", b"event:", b"event: other", b"id: 7", b"retry: 9", b": ping", b"x" * 100]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mcppool.wire import sse
 from mcppool.wire.bulk import BULK, Bulk, finish
-from mcppool.wire.sse import Event, EventParser, EventTooLarge, read_large, render
+from mcppool.wire.sse import EventParser, EventTooLarge, read_large, render
+from mcppool.wire.sse_event import Event
 
 FIELDS = b"data: x|data:|data|data:  y|event: e|event:|id: 7|id|retry: 15|: ping|x: y|\xef\xbb\xbf|\xc3\xa9|\0".split(
     b"|"

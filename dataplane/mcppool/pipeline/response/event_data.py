@@ -12,7 +12,8 @@ from mcppool.upstream.failures import BadAnswer
 from mcppool.wire.bulk import BULK, was_edited
 from mcppool.wire.errors import BadEnvelope
 from mcppool.wire.rpc_response import RpcResponse
-from mcppool.wire.sse import LARGE_EVENT, ONE_LINE, Event
+from mcppool.wire.sse import LARGE_EVENT, ONE_LINE
+from mcppool.wire.sse_event import Event
 
 
 def pinned_event(attempt: Attempt, event: Event, message: RpcResponse) -> Sequence[bytes]:
@@ -34,8 +35,9 @@ def shown_event(
 
 def joined(parts: Sequence[bytes]) -> Sequence[bytes]:
     """All of it in one piece, unless a part is so large that copying takes long."""
-    if any(len(part) > LARGE_EVENT for part in parts):
-        return [part for part in parts if part]
+    for part in parts:
+        if len(part) > LARGE_EVENT:
+            return [each for each in parts if each]
     whole = b"".join(parts)
     return (whole,) if whole else ()
 

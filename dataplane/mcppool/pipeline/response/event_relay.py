@@ -22,7 +22,8 @@ from mcppool.upstream.failures import AttemptFailed, BadAnswer, ConnectionLost, 
 from mcppool.upstream.http.connection import HOLD
 from mcppool.upstream.http.response import Response
 from mcppool.wire.era import Era
-from mcppool.wire.sse import PIECE, Event, EventParser, EventTooLarge, read_large, render
+from mcppool.wire.sse import PIECE, EventParser, EventTooLarge, read_large, render
+from mcppool.wire.sse_event import Event
 from mcppool.wire.versions import RESUMABLE_VERSIONS
 
 LINGER: Final = 0.2
@@ -75,7 +76,8 @@ class EventRelay:
                 if self._answered:
                     self._response.end_within(LINGER)
                 self._chunk = self._chunk or await self._response.next_chunk()
-            await self._pass_on(parser.finish())
+            if last := parser.finish():
+                await self._pass_on(last)
             if not self._answered and not self._may_be_resumed:
                 raise ConnectionLost("the stream ended without an answer", answered=True)
         except (AttemptFailed, EventTooLarge) as error:

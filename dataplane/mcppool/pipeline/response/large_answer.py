@@ -48,7 +48,7 @@ class LargeAnswer:
         self._known = False  # the id stands at the beginning
         self._held_back = False  # `tail` has not gone to the client
         self._tool_error = False
-        self.tail = b""
+        self.tail: bytes = b""  # a part of the answer, which can be a Bulk
 
     def begin(self, beginning: bytes) -> bytes | None:
         """The first part for the client, with the client's own id. None if the answer must be read whole.

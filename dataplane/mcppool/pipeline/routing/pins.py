@@ -117,8 +117,10 @@ class Pins:
     ) -> bytes:
         """A message on the stream of `request` before its answer, with the ids of tasks sealed; the same object if it
         has none. Raises BadEnvelope."""
-        convert = self._converter(pin_name(endpoint.key), principal, request)
-        return tasks.convert_event(data, message.method or "", convert)
+        method = message.method or ""
+        if not tasks.may_name_task(data, method):
+            return data
+        return tasks.convert_event(data, method, self._converter(pin_name(endpoint.key), principal, request))
 
     def open_task(self, value: str, principal: str) -> tuple[bytes, str] | None:
         """The name of the endpoint that has a task, and the task's id there; None if this is no task of the

@@ -55,7 +55,8 @@ from mcppool.wire.errors import INVALID_REQUEST, REASONS, BadEnvelope, Reason, e
 from mcppool.wire.media_types import EVENT_HEADERS, EVENT_STREAM, JSON_HEADERS
 from mcppool.wire.message_ids import replace_id
 from mcppool.wire.rpc_response import RpcResponse, parse_response
-from mcppool.wire.sse import PIECE, Event, EventParser, EventTooLarge, read_large, render
+from mcppool.wire.sse import PIECE, EventParser, EventTooLarge, read_large, render
+from mcppool.wire.sse_event import Event
 
 MAX_ATTEMPTS = 5  # to open the stream, before the client has it
 STEADY = 5.0  # seconds after which a broken stream counts as having worked, even without an event
