@@ -192,6 +192,7 @@ def _has_room(endpoints: tuple[Endpoint, ...]) -> bool:
 
 def _in_lane(attempt: Attempt, race: _Race, endpoint: Endpoint, reissue: ReissuedRequest | None) -> Attempt:
     outcome = Outcome()
+    outcome.attempts = attempt.outcome.attempts
     outcome.taker = attempt.outcome.taker
     lane = Attempt(attempt.context, attempt.call, attempt.plan, endpoint, _Lane(race), outcome, reissue, monotonic())
     lane.movable = attempt.movable

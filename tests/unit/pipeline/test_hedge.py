@@ -105,6 +105,13 @@ async def test_a_call_that_is_answered_in_time_is_asked_once() -> None:
     assert race.pool.metrics.hedges == 0
 
 
+async def test_each_attempt_knows_its_number() -> None:
+    race = Race(hangs, answers(b"two"))
+    race.outcome.attempts = 1
+    await race.play()
+    assert [attempt.outcome.attempts for attempt in race.ran] == [1, 2]
+
+
 async def test_a_slow_one_is_overtaken_by_the_second_and_cancelled() -> None:
     race = Race(hangs, answers(b"two", "error"))
     await race.play()
