@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import signal
 import sqlite3
 import subprocess
@@ -24,13 +23,15 @@ from mcp import Client
 
 from mcppool.cli.main import main
 from tests.conftest import Trio
+from tests.integration.event_streams import begin, end, event, send
 from tests.integration.raw_http import Answer, RawClient, ask, request
 from tests.integration.raw_session import HEADERS, HELLO, call
 from tests.integration.test_breaker import CLOSED, FAILS, OPEN
 from tests.integration.test_overload import Crowd
 from tests.integration.test_stdio import children
-from tests.servers import Gateway, Replica, aserving, free_port, modern_call, pool_toml, sdk1_replica, urls_of
-from tests.servers.faults import Behaviour, FaultServer, healthy
+from tests.servers import Gateway, Replica, free_port, modern_call, pool_toml, urls_of
+from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy
+from tests.servers.handshakes import Handshakes
 from tests.servers.process import HOST
 from tests.waiting import until
 
@@ -106,16 +107,12 @@ class TwoWorkers:
         return "\n".join([pool_toml(*urls_of(self.replicas), sections=demo), *texts])
 
     @asynccontextmanager
-    async def server(self, pool: str, behaviour: Behaviour) -> AsyncIterator[FaultServer]:
+    async def server(self, pool: str, behaviour: Behaviour, *, everything: bool = False) -> AsyncIterator[FaultServer]:
         """The server of a pool, once every worker sends calls there."""
-        async with FaultServer(behaviour, port=self.ports[pool]) as server:
-            await self.found(pool)
+        async with FaultServer(behaviour, port=self.ports[pool], everything=everything) as server:
+            sample = f'mcppool_endpoint_available{{pool="{pool}",endpoint="{server.url}"}}'
+            await until(lambda: self.front.metric(sample) == 1, "every worker has found the server", 60)
             yield server
-
-    async def found(self, pool: str) -> None:
-        """Return when every worker sends calls to the server of a pool."""
-        sample = f'mcppool_endpoint_available{{pool="{pool}",endpoint="http://{HOST}:{self.ports[pool]}/mcp"}}'
-        await until(lambda: self.front.metric(sample) == 1, "every worker has found the server", 60)
 
 
 @pytest.fixture(scope="module")
@@ -297,12 +294,12 @@ async def test_an_answer_that_one_worker_has_stored_in_a_file_is_given_by_the_ot
         assert calls_at(server) == 1
 
 
-async def events_until(client: RawClient, mark: bytes) -> bytes:
-    """The whole events of the stream that begins, until `mark` is among them."""
+async def first_event(client: RawClient) -> bytes:
+    """The first event of the stream that begins."""
     status, _ = await client.head()
     assert status == 200
     found = b""
-    while mark not in found or not found.endswith((b"\n\n", b"\r\n\r\n")):
+    while b"data: {" not in found or not found.endswith(b"\n\n"):
         more = await client.chunk()
         assert more, f"the stream has ended: {found!r}"
         found += more
@@ -310,26 +307,38 @@ async def events_until(client: RawClient, mark: bytes) -> bytes:
 
 
 async def test_a_stream_is_resumed_at_another_worker_though_the_first_one_still_has_it_open(two: TwoWorkers) -> None:
+    ended = asyncio.Event()
+
+    async def call_it(exchange: Exchange) -> None:
+        await begin(exchange)
+        await send(exchange, event({"jsonrpc": "2.0", "method": "notifications/progress", "params": {}}, "e-1"))
+        await exchange.reader.read()
+        ended.set()
+        exchange.close()
+
+    async def resume(exchange: Exchange) -> None:
+        assert exchange.headers["last-event-id"] == "e-1"
+        await ended.wait()  # the rest is held back until the first stream has ended
+        await begin(exchange)
+        await send(exchange, event({"jsonrpc": "2.0", "id": 1, "result": {"content": []}}, "e-2"))
+        await end(exchange)
+
     def posted(message: object, headers: dict[str, str]) -> bytes:
         return request(json.dumps(message).encode(), {**HEADERS, **headers}, path=f"/{RESUMED}/mcp")
 
-    work = call("progress", n=10, pause=0.1)
-    work["params"]["_meta"] = {"progressToken": "t"}
-    async with aserving(sdk1_replica("a", events=True, port=two.ports[RESUMED])):
-        await two.found(RESUMED)
-        async with one_connection_at_each(two.front) as connections:
-            first, other = connections.values()
-            hello = await ask_at(first, posted(HELLO, {}))
-            session = {"Mcp-Session-Id": hello.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
-            await ask_at(first, posted({"jsonrpc": "2.0", "method": "notifications/initialized"}, session))
-            await first.send(posted(work, session))
-            seen = await events_until(first, b'"progress":2')
-            last = re.findall(rb"id: (\S+)", seen)[-1].decode()
-            resumed = {"Accept": "text/event-stream", "Last-Event-ID": last, **session}
-            await other.send(request(b"", resumed, path=f"/{RESUMED}/mcp", method="GET"))
-            rest = await events_until(other, b'"result"')
-    assert re.findall(rb'"progress":(\d+)', seen + rest) == [b"%d" % step for step in range(1, 11)]
-    assert b'"id":1' in rest
+    async with (
+        two.server(RESUMED, Handshakes(call_it, resume), everything=True),
+        one_connection_at_each(two.front) as connections,
+    ):
+        first, other = connections.values()
+        hello = await ask_at(first, posted(HELLO, {}))
+        session = {"Mcp-Session-Id": hello.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
+        await ask_at(first, posted({"jsonrpc": "2.0", "method": "notifications/initialized"}, session))
+        await first.send(posted(call("read"), session))
+        assert b"id: e-1" in await first_event(first)
+        resumed = {"Accept": "text/event-stream", "Last-Event-ID": "e-1", **session}
+        await other.send(request(b"", resumed, path=f"/{RESUMED}/mcp", method="GET"))
+        assert b'"result"' in await first_event(other)
 
 
 async def test_a_killed_worker_fails_the_calls_inside_it_only_and_starts_again(two: TwoWorkers) -> None:

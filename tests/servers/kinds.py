@@ -83,11 +83,10 @@ def sdk1_replica(
     json_response: bool = False,
     stateless: bool = False,
     events: bool = False,
-    port: int | None = None,
 ) -> Replica:
-    """Our small server on the SDK 1.x (handshake era only). `events`: its streams can be resumed."""
+    """Our small server on the SDK 1.x (handshake era only). `events`: it keeps them, so streams can be resumed."""
     python = need_path(MCP1_PYTHON, "the MCP SDK 1.x", REMEDY)
-    port = port or free_port()
+    port = free_port()
     options = [*_options(name, port, ledger, json_response, stateless), *(["--events"] if events else [])]
     return Replica(name, [str(python), str(HERE / "mcp1" / "replica.py"), *options], port, ledger)
 

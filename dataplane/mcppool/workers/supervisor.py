@@ -41,7 +41,7 @@ from mcppool.workers.worker_process import Place, WorkerProcess, ask_each, how_i
 PATIENCE: Final = 10.0
 """Seconds beyond the drain time in which a worker must end, before it is killed."""
 
-RESUME_PATIENCE: Final = 1.0
+RESUME_PATIENCE: Final = 5.0
 """Seconds in which the other workers end a stream that a client resumes; then it is resumed all the same."""
 HANG_WATCH: Final = HangWatch()
 
