@@ -17,6 +17,10 @@ from mcppool.upstream.http.target import Target
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 
 
+OPEN: weakref.WeakSet[FakeTransport] = weakref.WeakSet()
+"""All transports. When a test has ended its own are closed, or a later test finds their sockets still open."""
+
+
 class FakeTransport(asyncio.Transport):
     """A transport over one end of a socket pair without a reader; `peer` is the other end."""
 
@@ -26,6 +30,7 @@ class FakeTransport(asyncio.Transport):
         self.connection = protocol
         self._socket, self.peer = socket.socketpair()
         self.dispose = weakref.finalize(self, _close, self._socket, self.peer)
+        OPEN.add(self)
         self._ended = False
         self.written: list[bytes] = []
         self.reading = True
