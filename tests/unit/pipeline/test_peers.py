@@ -38,6 +38,9 @@ class Told:
     async def take(self, limits: Sequence[RateLimit]) -> None:
         """Counts nothing."""
 
+    def try_take(self, limits: Sequence[RateLimit]) -> bool:
+        raise AssertionError("no pool of this file has limits")
+
     async def first_use(self, digest: bytes, seconds: int) -> None:
         """Knows no proof."""
 
