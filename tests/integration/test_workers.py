@@ -30,13 +30,13 @@ from tests.integration.test_breaker import CLOSED, FAILS, OPEN
 from tests.integration.test_overload import Crowd
 from tests.integration.test_stdio import children
 from tests.servers import Gateway, Replica, free_port, modern_call, pool_toml, urls_of
-from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy
+from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy, reset_after
 from tests.servers.handshakes import Handshakes
 from tests.servers.process import HOST
 from tests.waiting import until
 
 LIMITED, FAILING, TRYING, FRAGILE, CACHED = "limited", "failing", "trying", "fragile", "cached"
-RESUMED = "resumed"
+RESUMED, CANCELLED = "resumed", "cancelled"
 """Pools with one server each, which a test starts."""
 
 SECTIONS = {
@@ -70,6 +70,7 @@ max_attempts = 1
 """,
     FRAGILE: "",
     RESUMED: "",
+    CANCELLED: "",
     CACHED: """
 [pools.cache]
 type = "sql"
@@ -306,6 +307,19 @@ async def first_event(client: RawClient) -> bytes:
     return found
 
 
+def posted(pool: str, message: object, headers: dict[str, str]) -> bytes:
+    """A message of a legacy client to a pool."""
+    return request(json.dumps(message).encode(), {**HEADERS, **headers}, path=f"/{pool}/mcp")
+
+
+async def begin_session(client: RawClient, pool: str) -> dict[str, str]:
+    """Begin a session; return its headers."""
+    hello = await ask_at(client, posted(pool, HELLO, {}))
+    session = {"Mcp-Session-Id": hello.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
+    await ask_at(client, posted(pool, {"jsonrpc": "2.0", "method": "notifications/initialized"}, session))
+    return session
+
+
 async def test_a_stream_is_resumed_at_another_worker_though_the_first_one_still_has_it_open(two: TwoWorkers) -> None:
     ended = asyncio.Event()
 
@@ -323,22 +337,45 @@ async def test_a_stream_is_resumed_at_another_worker_though_the_first_one_still_
         await send(exchange, event({"jsonrpc": "2.0", "id": 1, "result": {"content": []}}, "e-2"))
         await end(exchange)
 
-    def posted(message: object, headers: dict[str, str]) -> bytes:
-        return request(json.dumps(message).encode(), {**HEADERS, **headers}, path=f"/{RESUMED}/mcp")
-
     async with (
         two.server(RESUMED, Handshakes(call_it, resume), everything=True),
         one_connection_at_each(two.front) as connections,
     ):
         first, other = connections.values()
-        hello = await ask_at(first, posted(HELLO, {}))
-        session = {"Mcp-Session-Id": hello.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
-        await ask_at(first, posted({"jsonrpc": "2.0", "method": "notifications/initialized"}, session))
-        await first.send(posted(call("read"), session))
+        session = await begin_session(first, RESUMED)
+        await first.send(posted(RESUMED, call("read"), session))
         assert b"id: e-1" in await first_event(first)
         resumed = {"Accept": "text/event-stream", "Last-Event-ID": "e-1", **session}
         await other.send(request(b"", resumed, path=f"/{RESUMED}/mcp", method="GET"))
         assert b'"result"' in await first_event(other)
+
+
+async def test_a_call_is_cancelled_at_another_worker_by_the_id_that_it_has_at_the_server(two: TwoWorkers) -> None:
+    tries, cancelled = list[object](), asyncio.Event()
+
+    async def work(exchange: Exchange) -> None:
+        tries.append(exchange.body["id"])
+        if len(tries) == 1:
+            await reset_after(exchange)
+        else:
+            await cancelled.wait()
+            exchange.close()  # a call that is not cancelled would be made again
+
+    server = Handshakes(work)
+    async with two.server(CANCELLED, server, everything=True), one_connection_at_each(two.front) as connections:
+        first, other = connections.values()
+        session = await begin_session(first, CANCELLED)
+        await first.send(posted(CANCELLED, call("read"), session))
+        await until(lambda: len(tries) == 2, "the call was repeated")
+        notice = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": tries[0]}}
+        assert (await ask_at(other, posted(CANCELLED, notice, session))).status == 202
+        (at_server,) = server.of("mcppool-tests")
+        assert at_server.cancelled == [tries[1]] != [tries[0]]
+        cancelled.set()
+        status, headers = await first.head()
+        assert (status, headers["content-type"]) == (200, "text/event-stream")
+        assert await first.chunk() == b""
+        assert len(tries) == 2
 
 
 async def test_a_killed_worker_fails_the_calls_inside_it_only_and_starts_again(two: TwoWorkers) -> None:

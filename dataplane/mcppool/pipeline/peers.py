@@ -7,7 +7,7 @@ tells the others. A pool of a gateway with one process has no peers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple, Protocol
 
 from mcppool.cache.shared_sessions import SessionStore
@@ -61,9 +61,21 @@ class News(NamedTuple):
     trial: bool = False
 
 
-OnResumption = Callable[[str, str, bytes], bytes | None]
-"""Called with the sealed id and principal of a session, and the event id from which its client resumes a stream.
-Returns the id of the request of that stream, None if this process does not know it."""
+class SessionEvent(StrEnum):
+    """What a client does to a call of its session, at a process that may be another one than that of the call.
+
+    `RESUMED`: it resumes the stream of the call after the event with this id; the answer is the id of the request.
+    `CANCELLED`: it cancels the request with this id; the answer is the id that the server knows, empty if the request
+    has not been sent.
+    """
+
+    RESUMED = "resumed"
+    CANCELLED = "cancelled"
+
+
+OnSessionEvent = Callable[[str, str, bytes], bytes | None]
+"""Called with the sealed id and principal of a session, and the id that the event is about. Returns the answer, None if
+this process does not know the call."""
 
 
 class Limiter(Protocol):
@@ -143,12 +155,12 @@ class Peers(Protocol):
         """The facts about sessions that all processes share."""
         ...
 
-    async def resume(self, token: str, principal: str, event: bytes) -> bytes | None:
-        """Let the other processes end the stream that a client resumes here; returns as `OnResumption` does."""
+    async def ask_others(self, event: SessionEvent, token: str, principal: str, id: bytes) -> bytes | None:
+        """Let the other processes act on an event in a session; returns as `OnSessionEvent` does."""
         ...
 
-    def on_resumption(self, resumed: OnResumption) -> None:
-        """Call `resumed` when a client resumes a stream at another process."""
+    def on_session_event(self, event: SessionEvent, answer: OnSessionEvent) -> None:
+        """Call `answer` when there is such an event at another process."""
         ...
 
     def tell(self, news: News) -> None:

@@ -27,7 +27,7 @@ from mcppool.pipeline.local_reply.faults import answer_fault, answer_refusal
 from mcppool.pipeline.on_behalf import OnBehalf
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Plan, make_plan
-from mcppool.pipeline.response.cancellation import cancel, find_cancelled
+from mcppool.pipeline.response.cancellation import Cancellations
 from mcppool.pipeline.response.server_requests import take_answer
 from mcppool.pipeline.routing.pins import Pins
 from mcppool.pipeline.sessions.failover import Failover
@@ -59,6 +59,7 @@ class Pipeline:
     failover: Failover
     local_replies: LocalReplies
     get_streams: GetStreams
+    cancellations: Cancellations
     hub: SubscriptionHub
     notifications: NotificationAdmission
     attempts: Attempts
@@ -206,8 +207,8 @@ class Pipeline:
         if session.unseen and not await self.failover.learn(session):
             self.sessions.end(session)
             answer_fault(call, reply, SessionGone("its client has ended it at another gateway"), outcome)
-        elif (target := find_cancelled(session, call)) is not None:
-            await cancel(target, call, reply, outcome, self.settings.spec.health_check.timeout)
+        elif await self.cancellations.serve(call, plan, session, reply, outcome):
+            pass
         elif call.request.is_response and not _answers(session, plan):
             outcome.status = "success"
             reply.whole(202, b"", b"")

@@ -10,7 +10,7 @@ import msgspec
 
 from mcppool.cache.shared_sessions import Home, SessionStore, SharedSession
 from mcppool.observe.logs import get_logger
-from mcppool.pipeline.peers import OF_ONE_PROCESS, Lesson, News, OnResumption
+from mcppool.pipeline.peers import OF_ONE_PROCESS, Lesson, News, OnSessionEvent, SessionEvent
 from mcppool.pipeline.programs import OnProgramEvent
 from mcppool.pipeline.sessions.attendance import Attendance
 from mcppool.spec import PoolSpec
@@ -33,7 +33,7 @@ class PeerExchange:
         self.trials: TrialLocks | None = None
         self.programs = ProgramLinks(channel)
         self._pools: dict[str, list[Heard]] = {}
-        self._resumptions: dict[str, list[OnResumption]] = {}
+        self._session_events: dict[tuple[str, str], list[OnSessionEvent]] = {}  # by event and pool
 
     def of(self, pool: str) -> PoolPeers:
         """The other processes, as this pool sees them."""
@@ -59,22 +59,22 @@ class PeerExchange:
         if not listening:
             self._pools.pop(pool, None)
 
-    def add_resumption(self, pool: str, resumed: OnResumption) -> None:
-        """Call `resumed` when a client of a pool resumes a stream at another worker."""
-        self._resumptions.setdefault(pool, []).append(resumed)
+    def add_session_event(self, event: SessionEvent, pool: str, answer: OnSessionEvent) -> None:
+        """Call `answer` when there is such an event in a session of a pool at another worker."""
+        self._session_events.setdefault((event, pool), []).append(answer)
 
-    def remove_resumption(self, pool: str, resumed: OnResumption) -> None:
+    def remove_session_event(self, event: SessionEvent, pool: str, answer: OnSessionEvent) -> None:
         """Call it no more."""
-        listening = self._resumptions.get(pool, [])
-        if resumed in listening:
-            listening.remove(resumed)
+        listening = self._session_events.get((event, pool), [])
+        if answer in listening:
+            listening.remove(answer)
         if not listening:
-            self._resumptions.pop(pool, None)
+            self._session_events.pop((event, pool), None)
 
-    def resumed(self, pool: str, token: str, principal: str, event: bytes) -> bytes | None:
-        """A client resumes a stream at another worker: see `OnResumption`."""
-        found = (resumed(token, principal, event) for resumed in list(self._resumptions.get(pool, ())))
-        return next((request for request in found if request is not None), None)
+    def session_event(self, event: str, pool: str, token: str, principal: str, id: bytes) -> bytes | None:
+        """There is an event in a session at another worker: see `OnSessionEvent`."""
+        found = (answer(token, principal, id) for answer in list(self._session_events.get((event, pool), ())))
+        return next((answer for answer in found if answer is not None), None)
 
 
 def _apart(client: str, worker: int) -> str:
@@ -90,7 +90,7 @@ class PoolPeers:
         self._channel = exchange.channel
         self._pool = pool
         self._heard: list[Heard] = []
-        self._resumptions: list[OnResumption] = []
+        self._answers: list[tuple[SessionEvent, OnSessionEvent]] = []
         tokens = LeasedTokens(exchange.channel, pool)
         self.take = tokens.take
         """See `Peers`."""
@@ -122,18 +122,20 @@ class PoolPeers:
         """See `Peers`."""
         return SharedFacts(self._channel, self._pool)
 
-    async def resume(self, token: str, principal: str, event: bytes) -> bytes | None:
+    async def ask_others(self, event: SessionEvent, token: str, principal: str, id: bytes) -> bytes | None:
         """See `Peers`."""
         try:
-            request: bytes | None = await self._channel.ask("resume", self._pool, token, principal, event)
+            answer: bytes | None = await self._channel.ask(
+                "session event", str(event), self._pool, token, principal, id
+            )
         except ChannelClosed:
             return None
-        return request
+        return answer
 
-    def on_resumption(self, resumed: OnResumption) -> None:
+    def on_session_event(self, event: SessionEvent, answer: OnSessionEvent) -> None:
         """See `Peers`."""
-        self._resumptions.append(resumed)
-        self._exchange.add_resumption(self._pool, resumed)
+        self._answers.append((event, answer))
+        self._exchange.add_session_event(event, self._pool, answer)
 
     def tell(self, news: News) -> None:
         """See `Peers`."""
@@ -148,8 +150,8 @@ class PoolPeers:
         """See `Peers`."""
         for heard in self._heard:
             self._exchange.remove(self._pool, heard)
-        for resumed in self._resumptions:
-            self._exchange.remove_resumption(self._pool, resumed)
+        for event, answer in self._answers:
+            self._exchange.remove_session_event(event, self._pool, answer)
 
 
 class SharedFacts:

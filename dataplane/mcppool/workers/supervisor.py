@@ -41,8 +41,9 @@ from mcppool.workers.worker_process import Place, WorkerProcess, ask_each, how_i
 PATIENCE: Final = 10.0
 """Seconds beyond the drain time in which a worker must end, before it is killed."""
 
-RESUME_PATIENCE: Final = 5.0
-"""Seconds in which the other workers end a stream that a client resumes; then it is resumed all the same."""
+EVENT_PATIENCE: Final = 5.0
+"""Seconds in which the other workers act on an event in a session; then it is handled without them."""
+
 HANG_WATCH: Final = HangWatch()
 
 log = logs.get_logger("workers")
@@ -245,15 +246,15 @@ class Supervisor:
 
     def _answer(self, number: int, question: str, arguments: list[Any]) -> Any:
         """The answer to a worker's question, or a coroutine that waits for it."""
-        if question == "resume":
-            return self._resume(number, arguments)
+        if question == "session event":
+            return self._ask_others(number, arguments)
         return self._state.answer(number, question, arguments)
 
-    async def _resume(self, number: int, arguments: list[Any]) -> bytes | None:
-        """A client resumes a stream at one worker: another one may have it. See `Peers.resume`."""
+    async def _ask_others(self, number: int, arguments: list[Any]) -> bytes | None:
+        """There is an event in a session at one worker: another one may have the call. See `Peers.ask_others`."""
         others = [worker for worker in self.workers if worker.number != number]
-        found = await ask_each(others, RESUME_PATIENCE, "resume", *arguments)
-        return next((request for _, request in found), None)
+        found = await ask_each(others, EVENT_PATIENCE, "session event", *arguments)
+        return next((answer for _, answer in found), None)
 
     async def _call_back(self, number: int, pool: str, key: str) -> int:
         """Ask a worker for its spare places of a limit; those that it returns too late are given back, too."""

@@ -158,8 +158,8 @@ class Worker:
     def _ask(self, question: str, arguments: list[Any]) -> Any:
         if question == "call_back" and self._exchange is not None:
             return self._exchange.leases.call_back(*arguments)
-        if question == "resume" and self._exchange is not None:
-            return self._exchange.resumed(*arguments)
+        if question == "session event" and self._exchange is not None:
+            return self._exchange.session_event(*arguments)
         return self._page(arguments[0]) if question == "page" else None
 
     def _settings(self) -> dict[str, Any]:

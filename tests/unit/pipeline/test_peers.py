@@ -8,7 +8,7 @@ from typing import Any
 
 from mcppool.observe.metrics import PoolMetrics
 from mcppool.pipeline.catalog import PoolCatalog
-from mcppool.pipeline.peers import Lesson, News, OnResumption
+from mcppool.pipeline.peers import Lesson, News, OnSessionEvent, SessionEvent
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.policy.circuit_breaker import BreakerState
 from mcppool.policy.token_bucket import RateLimit
@@ -65,11 +65,11 @@ class Told:
     def sessions(self) -> Any:
         return None
 
-    async def resume(self, token: str, principal: str, event: bytes) -> bytes | None:
-        raise AssertionError("no call of this file resumes a stream")
+    async def ask_others(self, event: SessionEvent, token: str, principal: str, id: bytes) -> bytes | None:
+        raise AssertionError("no call of this file is resumed or cancelled")
 
-    def on_resumption(self, resumed: OnResumption) -> None:
-        """No stream is resumed at another process."""
+    def on_session_event(self, event: SessionEvent, answer: OnSessionEvent) -> None:
+        """There is no such event at another process."""
 
     def tell(self, news: News) -> None:
         self.news.append(news)

@@ -36,6 +36,7 @@ from mcppool.pipeline.pool.membership import Membership
 from mcppool.pipeline.pool.outbound import Outbound
 from mcppool.pipeline.probers import Probers
 from mcppool.pipeline.redis import make_redis
+from mcppool.pipeline.response.cancellation import Cancellations
 from mcppool.pipeline.retries import RetryResources
 from mcppool.pipeline.routing.breakers import Breakers
 from mcppool.pipeline.routing.outage import Outage
@@ -190,11 +191,12 @@ class PoolParts:
             settings, self.endpoints, picker, self.outage, self.failover, Resumptions(self.sessions, self.peers),
             self.probers, self.memory.account("streams"), self.rng,
         )  # fmt: skip
+        cancellations = Cancellations(settings, self.sessions, self.peers)
         self.workload = WorkloadSample(settings)
         self.pipeline = Pipeline(
             settings, self.pins, self.sessions, self.failover,
             LocalReplies(settings, picker, self.outage, self.warm),
-            get_streams, self.hub, self.notifications, self.attempts, self.access, self.access_log,
+            get_streams, cancellations, self.hub, self.notifications, self.attempts, self.access, self.access_log,
             self.workload, self._make_caching(),
         )  # fmt: skip
 

@@ -6,7 +6,7 @@ processes it is still open.
 
 from __future__ import annotations
 
-from mcppool.pipeline.peers import Peers
+from mcppool.pipeline.peers import Peers, SessionEvent
 from mcppool.pipeline.sessions.sealed_ids import Sessions
 from mcppool.pipeline.sessions.session import Session
 from mcppool.pipeline.sessions.streams import SessionStreams
@@ -19,13 +19,13 @@ class Resumptions:
         self._sessions = sessions
         self._peers = peers
         if peers is not None:
-            peers.on_resumption(self._begins_elsewhere)
+            peers.on_session_event(SessionEvent.RESUMED, self._begins_elsewhere)
 
     async def begin(self, session: Session, event: bytes) -> bytes | None:
         """End the stream that had this event. Returns the id of its request, None if no process knows it."""
         request = _end_stream(session.streams, event)
         if request is None and self._peers is not None:
-            request = await self._peers.resume(session.token, session.principal, event)
+            request = await self._peers.ask_others(SessionEvent.RESUMED, session.token, session.principal, event)
         return request
 
     def _begins_elsewhere(self, token: str, principal: str, event: bytes) -> bytes | None:
