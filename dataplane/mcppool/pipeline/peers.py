@@ -62,15 +62,18 @@ class News(NamedTuple):
 
 
 class SessionEvent(StrEnum):
-    """What a client does to a call of its session, at a process that may be another one than that of the call.
+    """A message of a client in its session that concerns a call, which may be in another process.
 
     `RESUMED`: it resumes the stream of the call after the event with this id; the answer is the id of the request.
     `CANCELLED`: it cancels the request with this id; the answer is the id that the server knows, empty if the request
     has not been sent.
+    `ANSWERED`: it answers a server's question, which it knows by this id; the answer is the id that the server knows,
+    empty if that server is no longer the session's home.
     """
 
     RESUMED = "resumed"
     CANCELLED = "cancelled"
+    ANSWERED = "answered"
 
 
 OnSessionEvent = Callable[[str, str, bytes], bytes | None]

@@ -28,7 +28,7 @@ from mcppool.pipeline.on_behalf import OnBehalf
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Plan, make_plan
 from mcppool.pipeline.response.cancellation import Cancellations
-from mcppool.pipeline.response.server_requests import take_answer
+from mcppool.pipeline.response.server_requests import ClientAnswers
 from mcppool.pipeline.routing.pins import Pins
 from mcppool.pipeline.sessions.failover import Failover
 from mcppool.pipeline.sessions.get_stream import GetStreams
@@ -60,6 +60,7 @@ class Pipeline:
     local_replies: LocalReplies
     get_streams: GetStreams
     cancellations: Cancellations
+    client_answers: ClientAnswers
     hub: SubscriptionHub
     notifications: NotificationAdmission
     attempts: Attempts
@@ -209,7 +210,7 @@ class Pipeline:
             answer_fault(call, reply, SessionGone("its client has ended it at another gateway"), outcome)
         elif await self.cancellations.serve(call, plan, session, reply, outcome):
             pass
-        elif call.request.is_response and not _answers(session, plan):
+        elif call.request.is_response and not await self.client_answers.take(session, plan):
             outcome.status = "success"
             reply.whole(202, b"", b"")
         elif call.verb == b"GET":
@@ -288,13 +289,3 @@ class Pipeline:
 def _is_usual(call: Call, session: Session) -> bool:
     """Whether none of the steps for calls of a session concerns the call."""
     return call.request.id is not None and call.verb == b"POST" and not session.unseen
-
-
-def _answers(session: Session, plan: Plan) -> bool:
-    """Whether a server waits for this answer of a client to its question; if so, `plan` now has the answer in the
-    server's form."""
-    body = take_answer(session, plan.body)
-    if body is None:
-        return False
-    plan.body = body
-    return True

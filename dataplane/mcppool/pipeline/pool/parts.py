@@ -37,6 +37,7 @@ from mcppool.pipeline.pool.outbound import Outbound
 from mcppool.pipeline.probers import Probers
 from mcppool.pipeline.redis import make_redis
 from mcppool.pipeline.response.cancellation import Cancellations
+from mcppool.pipeline.response.server_requests import ClientAnswers
 from mcppool.pipeline.retries import RetryResources
 from mcppool.pipeline.routing.breakers import Breakers
 from mcppool.pipeline.routing.outage import Outage
@@ -192,12 +193,13 @@ class PoolParts:
             self.probers, self.memory.account("streams"), self.rng,
         )  # fmt: skip
         cancellations = Cancellations(settings, self.sessions, self.peers)
+        client_answers = ClientAnswers(self.sessions, self.peers)
         self.workload = WorkloadSample(settings)
         self.pipeline = Pipeline(
             settings, self.pins, self.sessions, self.failover,
             LocalReplies(settings, picker, self.outage, self.warm),
-            get_streams, cancellations, self.hub, self.notifications, self.attempts, self.access, self.access_log,
-            self.workload, self._make_caching(),
+            get_streams, cancellations, client_answers, self.hub, self.notifications, self.attempts, self.access,
+            self.access_log, self.workload, self._make_caching(),
         )  # fmt: skip
 
     def _start_servers(self, sole_client: Mapping[str, str] | None) -> LocalServers:
