@@ -14,7 +14,7 @@ from mcppool.access.key_file import ApiKey, hash_of, render_key
 SECTIONS = """
 [pools.auth.inbound]
 type = "api_keys"
-api_keys = {{keys_file = "{directory}/keys.toml"}}
+api_keys = {{keys_file = "{directory}/keys-{name}.toml"}}
 [[pools.access.allow]]
 name = "callers"
 names = ["bench"]
@@ -37,7 +37,6 @@ endpoint = {{max_concurrent = 1000}}
 def every_policy(bench: Bench, name: str, command: Sequence[str] = ()) -> Target:
     """Our gateway with an API key, access rules, an audit log in a file, all rates and all limits; `name` and `command`
     are those of the gateway without."""
-    key = secrets.token_urlsafe(32)
-    (bench.directory / "keys.toml").write_text(render_key(ApiKey("bench", hash_of(key))))
-    name = f"{name}-policies"
+    key, name = secrets.token_urlsafe(32), f"{name}-policies"
+    (bench.directory / f"keys-{name}.toml").write_text(render_key(ApiKey("bench", hash_of(key))))
     return mcppool(bench, name, SECTIONS.format(directory=bench.directory, name=name), key, command=command)
