@@ -24,6 +24,9 @@ settings.register_profile(
 )
 settings.load_profile("mcppool")
 
+# Spans wait five seconds for others to be sent with them; tests wait for spans.
+os.environ["OTEL_BSP_SCHEDULE_DELAY"] = "200"
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes share the tests, each file stays in one of them. So does the folder of the control plane,

@@ -17,6 +17,9 @@ from mcppool.version import __version__
 
 DEFAULT_ENDPOINTS: Final = {"http/protobuf": "http://localhost:4318", "grpc": "http://localhost:4317"}
 """By protocol."""
+DEFAULT_DELAY: Final = 5.0
+MAX_DELAY: Final = 3600.0
+"""Seconds that spans wait for others to be sent with them."""
 
 _SAMPLERS: Final = {
     "always_on": (1.0, False),
@@ -33,7 +36,8 @@ class TracingSettings(NamedTuple):
     """The settings in force.
 
     `traces_url` and `metrics_url` are None if nothing of the kind is sent. `headers` are those of the environment; the
-    configuration's own go before them. `doubts` are sentences about variables without effect.
+    configuration's own go before them. `delay` is the time in seconds that spans wait for others to be sent with them.
+    `doubts` are sentences about variables without effect.
     """
 
     sampler: Sampler
@@ -41,6 +45,7 @@ class TracingSettings(NamedTuple):
     metrics_url: str | None
     headers: Mapping[str, str]
     resource: Mapping[str, str]
+    delay: float
     doubts: tuple[str, ...]
 
 
@@ -60,7 +65,8 @@ def tracing_settings(spec: TracingSpec, environment: Mapping[str, str]) -> Traci
     if traces is None:
         sampler = Sampler(0.0, parent_based=False)
     headers = _pairs(environment.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
-    return TracingSettings(sampler, traces, metrics, headers, _resource(spec, environment), tuple(doubts))
+    delay = _delay(environment, doubts)
+    return TracingSettings(sampler, traces, metrics, headers, _resource(spec, environment), delay, tuple(doubts))
 
 
 def _url(spec: TracingSpec, environment: Mapping[str, str], signal: str) -> str | None:
@@ -92,6 +98,17 @@ def _sampler(spec: TracingSpec, environment: Mapping[str, str], doubts: list[str
         ratio if spec.sample_ratio is None else spec.sample_ratio,
         parent_based=parent_based if spec.parent_based is None else spec.parent_based,
     )
+
+
+def _delay(environment: Mapping[str, str], doubts: list[str]) -> float:
+    text = environment.get("OTEL_BSP_SCHEDULE_DELAY", "").strip()
+    if not text:
+        return DEFAULT_DELAY
+    if text.isascii() and text.isdigit() and len(text) < 9 and 0 < int(text) / 1000 <= MAX_DELAY:
+        return int(text) / 1000
+    longest = round(MAX_DELAY * 1000)
+    doubts.append(f"OTEL_BSP_SCHEDULE_DELAY={text} has no effect: it is no number of milliseconds from 1 to {longest}")
+    return DEFAULT_DELAY
 
 
 def _resource(spec: TracingSpec, environment: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ never calls: beyond the bound, spans are dropped and counted, and the log tells 
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import deque
@@ -20,10 +21,8 @@ from mcppool.observe.tracing.environment import TracingSettings, tracing_setting
 from mcppool.observe.tracing.span import Span
 from mcppool.spec.sections.tracing import TracingSpec
 
-DELAY: Final = 1.0
-"""Seconds that a span waits for others to be sent with it."""
-BATCH: Final = 256
-"""Spans of one request."""
+BATCH: Final = 512
+"""Upper bound on the spans of one request; so many are sent at once."""
 RETRY_AFTER: Final = 1.0
 """Seconds after which the thread tries again."""
 FAREWELL: Final = 2.0
@@ -50,14 +49,19 @@ class Exporter(Protocol):
 
 
 class SpanSender:
-    """A queue of spans, and the thread that sends them. `add` never waits."""
+    """A queue of spans, and the thread that sends them. `add` never waits.
 
-    def __init__(self, exporter: Exporter, queue: int, metrics_interval: float | None) -> None:
+    `queue` is the upper bound on waiting spans. A span waits up to `delay` seconds for others to be sent with it.
+    Durations are sent each `metrics_interval` seconds, or never.
+    """
+
+    def __init__(self, exporter: Exporter, queue: int, metrics_interval: float | None, delay: float) -> None:
         self._full = 0  # spans that found no room, counted by the event loop
         self._lost = 0  # spans that the collector did not take, counted by the thread
         self._exporter = exporter
         self._bound = queue
         self._interval = metrics_interval
+        self._delay = delay
         self._waiting: deque[Span] = deque()
         self._pools: list[PoolDurations] = []
         self._leaving: list[PoolDurations] = []
@@ -106,11 +110,11 @@ class SpanSender:
     # --- in the thread -------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        due = monotonic() + (self._interval or 0.0)
+        due = monotonic() + self._interval if self._interval is not None else math.inf
         failing = False
         deadline = 0.0
         while True:
-            self._wake.wait(DELAY)
+            self._wake.wait(min(self._delay, max(due - monotonic(), 0.0)))
             self._wake.clear()
             if self._closing and not deadline:
                 deadline = monotonic() + FAREWELL
@@ -219,8 +223,9 @@ def _make_sender(spec: TracingSpec, settings: TracingSettings) -> SpanSender:
     from mcppool.observe.tracing.otlp import OtlpExporter  # an extra, which other configurations do without
 
     return SpanSender(
-        OtlpExporter(spec, settings), spec.queue, spec.metrics_interval if settings.metrics_url is not None else None
-    )
+        OtlpExporter(spec, settings), spec.queue,
+        spec.metrics_interval if settings.metrics_url is not None else None, settings.delay,
+    )  # fmt: skip
 
 
 senders: Final = Senders(_make_sender)

@@ -91,6 +91,19 @@ def test_a_ratio_that_is_none_is_told(argument: str) -> None:
     assert len(found.doubts) == 1
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("", 5.0), ("1", 0.001), ("200", 0.2), (" 3600000 ", 3600.0)])
+def test_the_environment_says_how_long_spans_wait_for_others(text: str, seconds: float) -> None:
+    found = tracing_settings(ON, {"OTEL_BSP_SCHEDULE_DELAY": text})
+    assert (found.delay, found.doubts) == (seconds, ())
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "5s", "3600001", "9" * 5000])
+def test_a_delay_that_is_none_is_told(text: str) -> None:
+    found = tracing_settings(ON, {"OTEL_BSP_SCHEDULE_DELAY": text})
+    assert found.delay == 5.0
+    assert len(found.doubts) == 1
+
+
 def test_what_is_switched_off_is_not_sent() -> None:
     off = tracing_settings(ON, {"OTEL_SDK_DISABLED": "true"})
     assert (off.traces_url, off.metrics_url, off.sampler.ratio) == (None, None, 0.0)

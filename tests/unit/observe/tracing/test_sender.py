@@ -70,14 +70,12 @@ def span() -> Span:
     return Span(Operation("ping", "server", {}), new_trace_id(), {})
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sender, "DELAY", 0.01)
+DELAY = 0.01
 
 
 def test_spans_are_sent_in_their_order_and_the_rest_at_the_end() -> None:
     sink = Sink()
-    queue = SpanSender(sink, 1000, None)
+    queue = SpanSender(sink, 1000, None, DELAY)
     spans = [span() for _ in range(600)]
     assert all(queue.add(each) for each in spans)
     queue.close()
@@ -89,7 +87,7 @@ def test_spans_are_sent_in_their_order_and_the_rest_at_the_end() -> None:
 def test_a_slow_collector_costs_spans_and_never_a_wait() -> None:
     sink = Sink()
     sink.open.clear()
-    queue = SpanSender(sink, 3, None)
+    queue = SpanSender(sink, 3, None, DELAY)
     assert [queue.add(span()) for _ in range(3)] == [True] * 3
     assert sink.waiting.wait(60)
     assert [queue.add(span()) for _ in range(2)] == [False] * 2
@@ -103,7 +101,7 @@ async def test_a_collector_that_comes_back_gets_what_waited(monkeypatch: pytest.
     told = telling(monkeypatch)
     sink = Sink()
     sink.away = True
-    queue = SpanSender(sink, 10, None)
+    queue = SpanSender(sink, 10, None, DELAY)
     queue.add(span())
     await until(lambda: told == ["collector_unavailable"], "the log tells that it is away")
     sink.away = False
@@ -118,7 +116,7 @@ async def test_spans_that_cannot_be_encoded_do_not_stay_in_the_way_of_others(mon
     told = telling(monkeypatch)
     sink = Sink()
     sink.broken = True
-    queue = SpanSender(sink, 10, None)
+    queue = SpanSender(sink, 10, None, DELAY)
     queue.add(span())
     await until(lambda: queue.dropped == 1, "it is dropped")
     sink.broken = False
@@ -132,7 +130,7 @@ async def test_spans_that_the_collector_refuses_are_counted_and_told_once(monkey
     told = telling(monkeypatch)
     sink = Sink()
     sink.refuses = 1
-    queue = SpanSender(sink, 10, None)
+    queue = SpanSender(sink, 10, None, DELAY)
     queue.add(span())
     await until(lambda: told == ["spans_dropped"], "it is told")
     assert queue.dropped == 1
@@ -147,7 +145,7 @@ async def test_spans_that_the_collector_refuses_are_counted_and_told_once(monkey
 
 async def test_the_durations_of_a_pool_are_sent_once_more_when_it_leaves() -> None:
     sink = Sink()
-    queue = SpanSender(sink, 10, 3600.0)
+    queue = SpanSender(sink, 10, 3600.0, DELAY)
     pools = PoolDurations("a"), PoolDurations("b")
     for pool in pools:
         queue.follow(pool)
@@ -158,3 +156,20 @@ async def test_the_durations_of_a_pool_are_sent_once_more_when_it_leaves() -> No
     queue.close()
     assert sink.durations_of.count("a") == count
     assert "b" in sink.durations_of
+
+
+async def test_durations_do_not_wait_for_spans() -> None:
+    sink = Sink()
+    queue = SpanSender(sink, 10, 0.01, delay=3600.0)
+    queue.follow(PoolDurations("a"))
+    await until(lambda: len(sink.durations_of) >= 2, "they are sent at each interval")
+    queue.close()
+
+
+async def test_many_spans_do_not_wait_for_others() -> None:
+    sink = Sink()
+    queue = SpanSender(sink, 3, None, delay=3600.0)
+    for _ in range(3):
+        queue.add(span())
+    await until(lambda: len(sink.taken) == 3, "they are sent")
+    queue.close()
