@@ -51,47 +51,50 @@ def measure_together(
 
     The load begins once all processes of the benchmark are at rest. Raises Failed when they do not come to rest, an
     answer was not 2xx, or the upstream executed fewer calls than were answered."""
-    part = replace(scene, clients=scene.clients // len(gateways))
-    executed = executed_calls(bench)
-    wait_until_at_rest([process for process in bench.processes if process.child.poll() is None])
-    began, busy, ours, cpu = time.monotonic(), busy_seconds(bench.cores), bench_cpu(bench, target), target_cpu(target)
-    loads = [start_load(bench, gateway, part, seconds, sessions) for gateway in gateways]
-    results = [result_of(load, seconds) for load in loads]
-    cpu = target_cpu(target) - cpu
-    ours = bench_cpu(bench, target) - ours
-    others = max(0.0, busy_seconds(bench.cores) - busy - ours) / len(bench.cores) / (time.monotonic() - began)
-    executed = executed_calls(bench) - executed
+    cpu, results, others, executed = load_together(bench, [target], gateways, scene, seconds, sessions)
     calls = sum(result["calls"] for result in results)
-    errors = [result["errors"] for result in results]
-    failed = sum(sum(each.values()) for each in errors)
-    if failed or not calls or executed < calls:
-        raise Failed(f"{target.name}: {calls} answers, {executed} calls executed, errors {errors}")
     rate = sum(result["calls"] / result["seconds"] for result in results)
     p50, p99 = (max(result[name] for result in results) for name in ("p50", "p99"))
-    return Round(calls, rate, p50, p99, cpu / calls, others, failed, executed)
+    return Round(calls, rate, p50, p99, cpu[0] / calls, others, 0, executed)
 
 
 def measure_side_by_side(bench: Bench, pair: Sequence[Target], scene: Scene, seconds: int) -> list[Round]:
     """Load these gateways at the same time as `measure_together` does, and measure each by itself."""
-    part = replace(scene, clients=scene.clients // len(pair))
+    cpu, results, others, executed = load_together(bench, pair, pair, scene, seconds, None)
+    return [
+        Round(
+            result["calls"], result["calls"] / result["seconds"], result["p50"], result["p99"], used / result["calls"],
+            others, 0, executed,
+        )
+        for used, result in zip(cpu, results, strict=True)
+    ]  # fmt: skip
+
+
+def load_together(
+    bench: Bench,
+    measured: Sequence[Target],
+    gateways: Sequence[Target],
+    scene: Scene,
+    seconds: int,
+    sessions: Path | None,
+) -> tuple[list[float], list[dict[str, Any]], float, int]:
+    """Load these gateways at the same time: see `measure_together`. Returns the CPU seconds of each target in
+    `measured`, the results of the load generators, the share of both cores that others took, and the executed calls."""
+    part = replace(scene, clients=scene.clients // len(gateways))
     executed = executed_calls(bench)
     wait_until_at_rest([process for process in bench.processes if process.child.poll() is None])
-    began, busy = time.monotonic(), busy_seconds(bench.cores)
-    ours = bench_cpu(bench, pair[0]) + sum(map(target_cpu, pair[1:]))
-    before = [target_cpu(target) for target in pair]
-    loads = [start_load(bench, target, part, seconds, None) for target in pair]
+    began, busy, ours = time.monotonic(), busy_seconds(bench.cores), bench_cpu(bench, measured)
+    before = [target_cpu(target) for target in measured]
+    loads = [start_load(bench, gateway, part, seconds, sessions) for gateway in gateways]
     results = [result_of(load, seconds) for load in loads]
-    cpu = [target_cpu(target) - used for target, used in zip(pair, before, strict=True)]
-    ours = bench_cpu(bench, pair[0]) + sum(map(target_cpu, pair[1:])) - ours
+    cpu = [target_cpu(target) - used for target, used in zip(measured, before, strict=True)]
+    ours = bench_cpu(bench, measured) - ours
     others = max(0.0, busy_seconds(bench.cores) - busy - ours) / len(bench.cores) / (time.monotonic() - began)
     executed = executed_calls(bench) - executed
     calls, errors = [result["calls"] for result in results], [result["errors"] for result in results]
     if any(sum(each.values()) for each in errors) or not all(calls) or executed < sum(calls):
-        raise Failed(f"{pair[-1].name}: {calls} answers, {executed} calls executed, errors {errors}")
-    return [
-        Round(made, made / result["seconds"], result["p50"], result["p99"], used / made, others, 0, executed)
-        for made, used, result in zip(calls, cpu, results, strict=True)
-    ]
+        raise Failed(f"{measured[-1].name}: {calls} answers, {executed} calls executed, errors {errors}")
+    return cpu, results, others, executed
 
 
 def start_load(
@@ -129,8 +132,8 @@ def target_cpu(target: Target) -> float:
     return target.process.cpu_seconds() if target.process else 0.0
 
 
-def bench_cpu(bench: Bench, target: Target) -> float:
-    """The total CPU time of this round: target, upstream, load generator (a child that has ended) and this process."""
+def bench_cpu(bench: Bench, measured: Sequence[Target]) -> float:
+    """The total CPU time of this round: targets, upstream, load generator (a child that has ended) and this process."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     own = sum(usage.ru_utime + usage.ru_stime for usage in usages)
-    return own + bench.upstream_process.cpu_seconds() + target_cpu(target)
+    return own + bench.upstream_process.cpu_seconds() + sum(map(target_cpu, measured))

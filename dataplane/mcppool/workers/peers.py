@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -24,6 +24,33 @@ Heard = Callable[[News], None]
 log = get_logger("workers")
 
 
+K = TypeVar("K")
+L = TypeVar("L")
+
+
+class Listeners(Generic[K, L]):
+    """Functions to call, by what they want to hear of."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[K, list[L]] = {}
+
+    def add(self, key: K, listener: L) -> None:
+        """Call it from now on."""
+        self._by_key.setdefault(key, []).append(listener)
+
+    def remove(self, key: K, listener: L) -> None:
+        """Call it no more."""
+        listening = self._by_key.get(key, [])
+        if listener in listening:
+            listening.remove(listener)
+        if not listening:
+            self._by_key.pop(key, None)
+
+    def of(self, key: K) -> tuple[L, ...]:
+        """Those of this key."""
+        return tuple(self._by_key.get(key, ()))
+
+
 class PeerExchange:
     """The channel of one worker and its locks of trials, shared by its pools. The locks come with its orders."""
 
@@ -32,8 +59,10 @@ class PeerExchange:
         self.leases = Leases(channel)
         self.trials: TrialLocks | None = None
         self.programs = ProgramLinks(channel)
-        self._pools: dict[str, list[Heard]] = {}
-        self._session_events: dict[tuple[str, str], list[OnSessionEvent]] = {}  # by event and pool
+        self.news: Listeners[str, Heard] = Listeners()
+        """By pool."""
+        self.session_events: Listeners[tuple[str, str], OnSessionEvent] = Listeners()
+        """By event and pool."""
 
     def of(self, pool: str) -> PoolPeers:
         """The other processes, as this pool sees them."""
@@ -44,36 +73,12 @@ class PeerExchange:
         what, *rest = parts
         news = News(Lesson(what), *rest)
         news = news._replace(client=_apart(news.client, worker), origin=_apart(news.origin, worker))
-        for heard in list(self._pools.get(pool, ())):
+        for heard in self.news.of(pool):
             heard(news)
-
-    def add(self, pool: str, heard: Heard) -> None:
-        """Pass on the news about a pool."""
-        self._pools.setdefault(pool, []).append(heard)
-
-    def remove(self, pool: str, heard: Heard) -> None:
-        """Pass on no more."""
-        listening = self._pools.get(pool, [])
-        if heard in listening:
-            listening.remove(heard)
-        if not listening:
-            self._pools.pop(pool, None)
-
-    def add_session_event(self, event: SessionEvent, pool: str, answer: OnSessionEvent) -> None:
-        """Call `answer` when there is such an event in a session of a pool at another worker."""
-        self._session_events.setdefault((event, pool), []).append(answer)
-
-    def remove_session_event(self, event: SessionEvent, pool: str, answer: OnSessionEvent) -> None:
-        """Call it no more."""
-        listening = self._session_events.get((event, pool), [])
-        if answer in listening:
-            listening.remove(answer)
-        if not listening:
-            self._session_events.pop((event, pool), None)
 
     def session_event(self, event: str, pool: str, token: str, principal: str, id: bytes) -> bytes | None:
         """There is an event in a session at another worker: see `OnSessionEvent`."""
-        found = (answer(token, principal, id) for answer in list(self._session_events.get((event, pool), ())))
+        found = (answer(token, principal, id) for answer in self.session_events.of((event, pool)))
         return next((answer for answer in found if answer is not None), None)
 
 
@@ -135,7 +140,7 @@ class PoolPeers:
     def on_session_event(self, event: SessionEvent, answer: OnSessionEvent) -> None:
         """See `Peers`."""
         self._answers.append((event, answer))
-        self._exchange.add_session_event(event, self._pool, answer)
+        self._exchange.session_events.add((event, self._pool), answer)
 
     def tell(self, news: News) -> None:
         """See `Peers`."""
@@ -144,14 +149,14 @@ class PoolPeers:
     def hear(self, heard: Heard) -> None:
         """See `Peers`."""
         self._heard.append(heard)
-        self._exchange.add(self._pool, heard)
+        self._exchange.news.add(self._pool, heard)
 
     def close(self) -> None:
         """See `Peers`."""
         for heard in self._heard:
-            self._exchange.remove(self._pool, heard)
+            self._exchange.news.remove(self._pool, heard)
         for event, answer in self._answers:
-            self._exchange.remove_session_event(event, self._pool, answer)
+            self._exchange.session_events.remove((event, self._pool), answer)
 
 
 class SharedFacts:

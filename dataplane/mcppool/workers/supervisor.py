@@ -181,12 +181,13 @@ class Supervisor:
 
     async def ask(self, page: str, timeout: float) -> list[tuple[int, Any]]:
         """A page of each worker that serves, with the number of its place; without those that do not answer in time."""
-        return [(worker.place, answer) for worker, answer in await ask_each(self.workers, timeout, "page", page)]
+        answers = await ask_each(self.workers, timeout, lambda worker: worker.channel.ask("page", page))
+        return [(worker.place, answer) for worker, answer in answers]
 
     async def metrics(self, timeout: float) -> list[MergedFamily]:
         """The metrics of all workers, of those that have ended, too. A worker that does not answer in time counts with
         what it last told, so that no counter goes back."""
-        answered = {worker for worker, _ in await ask_each(self.workers, timeout, "page", "metrics")}
+        answered = {worker for worker, _ in await ask_each(self.workers, timeout, WorkerProcess.ask_metrics)}
         ended, answers = self.counted, []
         for worker in self.workers:  # without a wait from here on: one that ends is in `counted`, or here
             if worker in answered:
@@ -253,7 +254,7 @@ class Supervisor:
     async def _ask_others(self, number: int, arguments: list[Any]) -> bytes | None:
         """There is an event in a session at one worker: another one may have the call. See `Peers.ask_others`."""
         others = [worker for worker in self.workers if worker.number != number]
-        found = await ask_each(others, EVENT_PATIENCE, "session event", *arguments)
+        found = await ask_each(others, EVENT_PATIENCE, lambda other: other.channel.ask("session event", *arguments))
         return next((answer for _, answer in found), None)
 
     async def _call_back(self, number: int, pool: str, key: str) -> int:

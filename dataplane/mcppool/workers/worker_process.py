@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -42,6 +42,14 @@ class WorkerProcess:
                 wait.cancel()
         return self.serving.is_set() and not self.ended.is_set()
 
+    async def ask_metrics(self) -> list[Sent] | None:
+        """Its metrics, if it has some, which `last` has from now on: it may end while another worker is asked. Raises
+        ChannelClosed."""
+        answer: list[Sent] | None = await self.channel.ask("page", "metrics")
+        if answer is not None:
+            self.last = answer
+        return answer
+
     def signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
         if self.process.returncode is None:
@@ -63,19 +71,16 @@ class Place:
 
 
 async def ask_each(
-    workers: Iterable[WorkerProcess], timeout: float, question: str, *arguments: Any
+    workers: Iterable[WorkerProcess], timeout: float, ask: Callable[[WorkerProcess], Awaitable[Any]]
 ) -> list[tuple[WorkerProcess, Any]]:
     """The answers of these workers that are not None, without those that do not come in time."""
 
     async def one(worker: WorkerProcess) -> tuple[WorkerProcess, Any]:
         try:
             async with asyncio.timeout(timeout):
-                answer = await worker.channel.ask(question, *arguments)
+                return worker, await ask(worker)
         except (TimeoutError, ChannelClosed):
-            answer = None
-        if arguments == ("metrics",) and answer is not None:
-            worker.last = answer
-        return worker, answer
+            return worker, None
 
     found = await asyncio.gather(*map(one, workers))
     return [(worker, answer) for worker, answer in found if answer is not None]
