@@ -16,6 +16,7 @@ from mcp import Client as SdkClient
 from bench.faults.clients import LEGACY, MODERN, Client, Record
 from tests.servers import Replica, SwitchedReplica
 from tests.servers.process import ServerProcess
+from tests.written_lines import whole_lines, written_json
 
 CLIENTS = 16
 WRITES = (0.1, 0.1, 0.8, 0.8)  # the share of calls that must not be repeated, of one client after another
@@ -95,7 +96,7 @@ class Scene:
 
     def lines(self) -> list[dict[str, Any]]:
         """The records of the replicas."""
-        return [json.loads(line) for line in self.ledger.read_bytes().splitlines()]
+        return written_json(self.ledger)
 
     def end_fault(self) -> None:
         """The fault is over, now."""
@@ -106,7 +107,7 @@ class Scene:
         """Whether the bad replica has executed a call since its fault ended."""
         with self.ledger.open("rb") as file:
             file.seek(self._seen)
-            new = [json.loads(line) for line in file.read().splitlines() if line.endswith(b"}")]
+            new = [json.loads(line) for line in whole_lines(file.read())]
         first = next((x for x in new if x["name"] == self.bad.name and x["at"] > self.fault_ended), None)
         self.recovered = first["at"] - self.fault_ended if first is not None else None
         return first is not None

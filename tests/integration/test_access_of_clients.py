@@ -34,6 +34,7 @@ from tests.servers import (
 from tests.servers.faults import Exchange, FaultServer
 from tests.servers.handshakes import Handshakes
 from tests.waiting import until
+from tests.written_lines import written_json
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------
@@ -167,7 +168,7 @@ tools = ["add"]
             await stranger.send(request(body, headers | {"Authorization": f"Bearer {bob}x"}))
             assert (await stranger.answer()).status == 401
     await asyncio.to_thread(front.close)
-    *lines, failed = [json.loads(line) for line in audit.read_text().splitlines()]
+    *lines, failed = written_json(audit)
     assert (failed["event"], failed["reason"], failed["client"]) == ("authentication_failed", "invalid", "127.0.0.1")
     said = [(line["event"], line["principal"]["name"], line["name"], line["allowed"], line["status"]) for line in lines]
     assert said == [

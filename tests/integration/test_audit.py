@@ -16,6 +16,7 @@ from tests.integration.test_access import ALICE, RULES, ask_as, restrict
 from tests.servers.faults import reset_before
 from tests.servers.process import free_port
 from tests.waiting import until
+from tests.written_lines import written_json, written_lines
 
 SECRETS = {
     "user": "ann",
@@ -31,9 +32,8 @@ def section(path: Path, more: str = "") -> str:
 
 async def lines(path: Path, count: int) -> list[dict[str, Any]]:
     """The lines of the log, once there are so many."""
-    await until(lambda: path.exists() and len(path.read_bytes().splitlines()) >= count, "the lines are written")
-    text = path.read_bytes()  # noqa: ASYNC240 (a small file)
-    found: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
+    await until(lambda: len(written_lines(path)) >= count, "the lines are written")
+    found = written_json(path)
     assert len(found) == count
     return found
 

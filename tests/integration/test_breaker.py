@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 from pathlib import Path
 
 import aiohttp
@@ -18,6 +17,7 @@ from tests.servers.fault_replica import FaultReplica
 from tests.servers.faults import Behaviour, Exchange, FaultServer, healthy, silent, status
 from tests.servers.process import free_port
 from tests.waiting import until
+from tests.written_lines import written_json
 
 CLOSED, HALF_OPEN, OPEN = 0, 1, 2
 FAILS = status("500 Internal Server Error", executes=True)
@@ -220,7 +220,7 @@ async def test_a_session_whose_home_has_it_open_is_refused_and_clients_without_o
             while (await write(front)).status == 200:  # until another client's call has failed there, too
                 pass
         assert [(await write(front)).status for _ in range(6)] == [200] * 6
-        received = [json.loads(line) for line in ledger.read_text().splitlines()]
+        received = written_json(ledger)
         assert [line["event"] for line in received if line["name"] == "a"] == ["received", "executed"] * 4
         a.behaviour = healthy
         answer = (await session.post(front, call("echo")))[1]

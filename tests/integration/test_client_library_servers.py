@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.servers import (
     npm_everything_server,
     urls_of,
 )
+from tests.written_lines import written_json
 
 STDIO_SERVER = """
 import os
@@ -68,7 +68,7 @@ async def test_a_local_server_that_the_program_alone_uses_runs_once_for_each_rep
             both.add((await pool.call_tool("pid")).structured_content["result"])
         found = [(await pool.call_tool("pid")).structured_content["result"] for _ in range(40)]
         assert len(set(found)) == 2
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        lines = written_json(log)
         used = {line["pid"] for line in lines if line.get("method") == "tools/call"}
         assert used == set(found)
         alive = {line["pid"] for line in lines if "started" in line and runs(line["pid"])}

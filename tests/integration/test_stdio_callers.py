@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tests.integration.test_stdio import SERVER as SDK_SERVER
 from tests.integration.test_stdio import pool
 from tests.requirements import need_path
 from tests.servers.kinds import MCP1_PYTHON
+from tests.written_lines import written_json
 
 SDK_PROGRAM = """
 import asyncio
@@ -139,5 +139,5 @@ async def test_questions_to_sessions_that_share_a_process_get_an_error(
     assert value_of(messages)["code"] == -32601
     assert len(messages) == 1
     assert len(await waiting) == 1
-    hellos = [json.loads(line) for line in log.read_text().splitlines()]
+    hellos = written_json(log)
     assert all(m["params"]["capabilities"] == {} for m in hellos if m.get("method") == "initialize")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 
 import aiohttp
@@ -12,6 +11,7 @@ from mcp import Client
 
 from tests.conftest import GatewayFactory
 from tests.integration.stdio_helpers import Caller, answered, odd, value_of
+from tests.written_lines import written_json
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ async def test_a_program_of_the_handshake_era_is_served(
     callers = [await answered(http, front, modern=False) for _ in range(3)]
     pids = [value_of(await caller.call("pid")) for caller in callers]
     assert len(set(pids)) == 3
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = written_json(log)
     for pid in pids:
         heard = [line["method"] for line in lines if line["pid"] == pid and "method" in line]
         assert heard[0] == "initialize", "nothing before it reached a session's process"
@@ -86,7 +86,7 @@ async def test_one_spare_process_waits_for_the_next_session(
     pid = value_of(await caller.call("pid"))
 
     def spare() -> set[int]:
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        lines = written_json(log)
         spoken = {line["pid"] for line in lines if "method" in line}
         return {line["pid"] for line in lines if "started" in line} - spoken
 

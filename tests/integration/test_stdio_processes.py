@@ -17,14 +17,12 @@ from tests.conftest import GatewayFactory
 from tests.integration.stdio_helpers import ODD, answered, odd, value_of
 from tests.integration.test_stdio import children, pool, runs
 from tests.waiting import until
+from tests.written_lines import written_json
 
 
 def noted(log: Path, what: str) -> list[Any]:
     """The entries of `log` by the programs."""
-    if not log.exists():
-        return []
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    return [line[what] for line in lines if what in line]
+    return [line[what] for line in written_json(log) if what in line]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
@@ -51,7 +49,7 @@ async def test_the_end_of_a_session_ends_the_children_of_its_program(
     front = await asyncio.to_thread(gateway, odd("--offspring", "--log", str(log)))
     caller = await answered(http, front, modern=False)
     pid = value_of(await caller.call("pid"))
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = written_json(log)
     own = [line["offspring"] for line in lines if line["pid"] == pid and "offspring" in line]
     assert len(own) == 2
     assert all(runs(child) for child in own)
@@ -78,7 +76,7 @@ async def test_an_exit_is_reported_at_once_even_if_a_child_holds_the_output(
     error = value_of(await caller.call("die", **how))
     assert error["data"]["reason"] == "connection_lost"
     assert error["data"]["delivered"] == "unknown"
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = written_json(log)
     own = [line["offspring"] for line in lines if line["pid"] == pid and "offspring" in line]
     assert set(own) <= set(offspring)
     await until(lambda: not any(runs(child) for child in own), "its offspring has ended, too")
@@ -193,7 +191,7 @@ async def test_sessions_stay_where_they_are_when_the_process_of_our_checks_hangs
     callers = [await answered(http, front, modern=False) for _ in range(4)]
     for number in range(1, 3):
         assert [value_of(await caller.call("count")) for caller in callers] == [number] * 4
-    starts = [json.loads(line) for line in log.read_text().splitlines()]
+    starts = written_json(log)
     checked = {
         line["pid"] for line in starts if (line.get("params") or {}).get("clientInfo", {}).get("name") == "mcppool"
     }

@@ -21,6 +21,7 @@ from tests.servers.collector import Collector
 from tests.servers.faults import Exchange, reset_before
 from tests.servers.process import free_port
 from tests.waiting import until
+from tests.written_lines import written_json
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED = f"00-{TRACE}-{PARENT}-01"
@@ -237,7 +238,7 @@ async def test_log_and_audit_lines_of_a_sampled_call_name_its_trace(
             (call,), _ = await spans(collector, 2)
         ids = {"trace_id": call.trace_id, "span_id": call.span_id}
         (failed,) = [line for line in map(json.loads, logged) if line["event"] == "call_failed"]
-        (audited,) = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+        (audited,) = written_json(tmp_path / "audit.jsonl")
         for line in (failed, audited):
             assert line.items() >= ids.items()
         assert not [line for line in logged if "trace_id" in line and call.trace_id not in line]

@@ -17,6 +17,7 @@ from typing import Any
 
 from tests.integration.kube_fixture import KubeApiServer, assets
 from tests.requirements import missing, need_program
+from tests.written_lines import written_json
 
 AUDIT = (
     "the log of what the operator has asked of the API server",
@@ -71,7 +72,7 @@ class Cluster:
     def requests(self) -> list[dict[str, Any]]:
         """Every request of the operator so far, oldest first."""
         assert self.audit is not None
-        return [json.loads(line) for line in self.audit.read_text().split("\n")[:-1]] if self.audit.exists() else []
+        return written_json(self.audit)
 
 
 class ControlPlane(KubeApiServer):

@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.requirements import need_program
 from tests.waiting import until
+from tests.written_lines import written_lines
 
 IMPATIENT = ("--lease-duration=6", "--renew-deadline=4", "--retry-period=0.5")
 """For tests that wait until a Lease has run out."""
@@ -61,7 +62,7 @@ class Operator:
 
     def lines(self) -> list[dict[str, Any]]:
         """Its log, line by line; each is JSON."""
-        return [json.loads(line) for line in self.log().split("\n")[:-1] if line.endswith("}")]
+        return [json.loads(line) for line in written_lines(self._log) if line.endswith("}")]
 
     def alive(self) -> bool:
         """Whether its liveness probe is answered."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.requirements import CACHE, need_node, need_path
 from tests.servers.process import HOST, ServerProcess, free_port
+from tests.written_lines import written_json
 
 HERE = Path(__file__).parent
 REMEDY = "`make servers` installs it"
@@ -48,10 +49,7 @@ class SwitchedReplica(Replica):
 
 def executions(ledger: Path, tool: str | None = None) -> list[dict[str, Any]]:
     """The executions of the replicas that write to `ledger`, in order: `{"tool", "name", "pid", "at", …arguments}`."""
-    if not ledger.exists():
-        return []
-    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
-    done = [line for line in lines if line.get("event") != "received"]
+    done = [line for line in written_json(ledger) if line.get("event") != "received"]
     return [line for line in done if tool is None or line["tool"] == tool]
 
 

@@ -108,8 +108,10 @@ class ServerProcess:
 
     @property
     def log(self) -> str:
-        """All that the server wrote to its output, over all its lives."""
-        return self._log.read_text(errors="replace") if self._log.exists() else ""
+        """All that the server wrote to its output, over all its lives, up to its last whole line while it runs."""
+        ended = not self.alive
+        text = self._log.read_bytes() if self._log.exists() else b""
+        return (text if ended else text[: text.rfind(b"\n") + 1]).decode(errors="replace")
 
     def log_after(self, start: int) -> bytes:
         """The server's output after its first `start` bytes."""

@@ -16,6 +16,7 @@ from mcppool.observe import audit, audit_sinks
 from mcppool.observe.audit import AuditLog, AuditLogs
 from mcppool.spec.sections.audit import AuditSpec
 from tests.waiting import until
+from tests.written_lines import written_json
 
 
 def spec(path: Path, **more: Any) -> AuditSpec:
@@ -23,7 +24,7 @@ def spec(path: Path, **more: Any) -> AuditSpec:
 
 
 def lines(path: Path) -> list[Any]:
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
+    return written_json(path)
 
 
 def last_of(path: Path) -> int | None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from mcppool.observe import logs
+from tests.written_lines import written_lines
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def lines(tmp_path: Path) -> Iterator[Any]:
         logs.configure(level, format, descriptor)
 
     def read() -> list[str]:
-        return path.read_text().splitlines()
+        return written_lines(path)
 
     read.configure = configure  # type: ignore[attr-defined]
     configure()

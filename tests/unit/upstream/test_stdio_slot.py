@@ -14,6 +14,7 @@ from mcppool.upstream.stdio.launcher import Launcher
 from mcppool.upstream.stdio.quota import Quota
 from mcppool.upstream.stdio.slot import Shared, Slot
 from tests.waiting import until
+from tests.written_lines import written_lines
 
 PROGRAM = """
 import sys, time
@@ -40,7 +41,7 @@ async def test_a_failing_program_is_started_ever_more_slowly_and_reported_once(t
     launcher = Launcher()
     slot = slot_of(tmp_path, launcher, told, sys.executable, "-S", "-c", PROGRAM, str(starts))
     try:
-        await until(lambda: len(starts.read_text().splitlines()) >= 8, "it was tried eight times")
+        await until(lambda: len(written_lines(starts)) >= 8, "it was tried eight times")
     finally:
         await slot.stop()
         await launcher.close()
