@@ -11,6 +11,8 @@ from mcppool.workers.channel import Channel, ChannelClosed
 
 HUNG_AFTER: Final = 30.0
 """Seconds without an answer after which a worker counts as hung. `/livez` says so earlier (`pages.STANDSTILL`)."""
+STARTS_WITHIN: Final = 120.0
+"""The same for the first answer: a worker loads its modules before it can give one."""
 INTERVAL: Final = 5.0
 """Seconds between an answer and the next question, and between two looks for an answer."""
 
@@ -37,24 +39,27 @@ class HangWatch:
 
     hung_after: float = HUNG_AFTER
     interval: float = INTERVAL
+    starts_within: float = STARTS_WITHIN
 
-    async def hangs(self, channel: Channel) -> bool:
-        """Return True once the worker at the other end of the channel hangs, False once it has ended."""
+    async def hangs(self, channel: Channel) -> float:
+        """Watch a worker from its start. Return the seconds without an answer once it hangs, 0 once it has ended."""
+        patience = self.starts_within
         while True:
             asking = asyncio.create_task(channel.ask("alive"), name="is a worker alive")
             try:
-                if not await self._is_answered(asking):
-                    return True
+                if not await self._is_answered(asking, patience):
+                    return patience
                 asking.result()
             except ChannelClosed:
-                return False
+                return 0.0
             finally:
                 asking.cancel()
+            patience = self.hung_after
             await asyncio.sleep(self.interval)
 
-    async def _is_answered(self, asking: asyncio.Task[None]) -> bool:
+    async def _is_answered(self, asking: asyncio.Task[None], patience: float) -> bool:
         silence = Silence(self.interval)
-        while silence.seconds < self.hung_after:
+        while silence.seconds < patience:
             began = monotonic()
             await asyncio.wait([asking], timeout=self.interval)
             if asking.done():

@@ -309,26 +309,36 @@ class Supervisor:
             return
         place.worker = None
         self.ended_by_themselves += 1
-        place.last_end = worker.killed_because or how_it_ended(status)
+        place.last_end = why = worker.killed_because or "; ".join(worker.problems) or how_it_ended(status)
         wait = place.restarts.ended(monotonic() - worker.began, self._rng)
-        log.error(
-            "worker_ended", worker=place.number, pid=worker.process.pid, how=place.last_end, restart_in=round(wait, 2)
-        )
-        if place.restarts.gives_up_port:
-            sockets.close(place.sockets)
-            place.sockets = []
-        await asyncio.sleep(wait)
-        if self._stopping or place.worker is not None:
-            return
-        if not place.sockets:
-            place.sockets = sockets.bind(self._addresses)
-        place.worker = started = await self._start(place)
+        log.error("worker_ended", worker=place.number, pid=worker.process.pid, how=why, restart_in=round(wait, 2))
+        await self._fill(place, wait)
+
+    async def _fill(self, place: Place, wait: float) -> None:
+        """Start a worker in a place that has none, after so many seconds; try again until one has started."""
+        while True:
+            if place.restarts.gives_up_port:
+                sockets.close(place.sockets)
+                place.sockets = []
+            await asyncio.sleep(wait)
+            if self._stopping or place.worker is not None:
+                return
+            try:
+                if not place.sockets:
+                    place.sockets = sockets.bind(self._addresses)
+                place.worker = started = await self._start(place)
+            except OSError as error:
+                place.last_end = f"it cannot be started: {error}"
+                wait = place.restarts.ended(0.0, self._rng)
+                log.error("worker_not_started", worker=place.number, error=str(error), again_in=round(wait, 2))
+            else:
+                break
         if await started.begins():
             log.event("worker_serves", worker=place.number, pid=started.process.pid)
 
     async def _kill_when_hung(self, worker: WorkerProcess) -> None:
-        if await worker.begins() and await self._hang_watch.hangs(worker.channel):
-            worker.killed_because = f"it did not answer for {self._hang_watch.hung_after:g} s, and was killed"
+        if seconds := await self._hang_watch.hangs(worker.channel):
+            worker.killed_because = f"it did not answer for {seconds:g} s, and was killed"
             log.error("worker_hung", worker=worker.place, pid=worker.process.pid, detail=worker.killed_because)
             worker.signal(signal.SIGKILL)
 
@@ -338,9 +348,14 @@ class Supervisor:
             old = place.worker
             if old is None:
                 continue  # it starts again anyway
-            new = await self._start(place)
+            try:
+                new = await self._start(place)
+            except OSError as error:
+                log.error("rolling_reload_failed", worker=place.number, problems=[str(error)])
+                return
             if not await new.begins():
-                log.error("rolling_reload_failed", worker=place.number, problems=new.problems)
+                problems = new.problems or [new.killed_because or "it ended before it served"]
+                log.error("rolling_reload_failed", worker=place.number, problems=problems)
                 return
             if place.worker is not old:  # it has ended meanwhile, and has a successor already
                 await self._end(new)

@@ -32,9 +32,9 @@ async def test_an_end_that_reads_nothing_is_hung_and_one_that_closes_has_ended()
     ours.setblocking(False)
     channel = Channel(lambda *_: None, lambda *_: None)
     await channel.open(ours)
-    watch = HangWatch(hung_after=0.05, interval=0.01)
-    assert await watch.hangs(channel)
-    ends = asyncio.create_task(HangWatch(hung_after=3600, interval=3600).hangs(channel))
+    watch = HangWatch(starts_within=0.05, interval=0.01)
+    assert await watch.hangs(channel) == 0.05
+    ends = asyncio.create_task(HangWatch(starts_within=3600, interval=3600).hangs(channel))
     theirs.close()
     assert not await ends
     await channel.closed.wait()

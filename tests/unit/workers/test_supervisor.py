@@ -80,6 +80,42 @@ async def test_a_worker_that_hangs_is_killed_and_another_one_serves_in_its_place
         await until(lambda: pids(supervisor) - {stopped}, "another one serves")
 
 
+async def test_a_worker_that_hangs_before_it_serves_is_killed_and_does_not_hold_up_reloads() -> None:
+    mute = [sys.executable, "-c", "import time; time.sleep(3600)"]
+    commands = 0
+
+    def command(channel: int) -> list[str]:
+        nonlocal commands
+        commands += 1
+        return mute if commands == 2 else program(channel)
+
+    async with supervised(1, HangWatch(starts_within=10.0, interval=0.1), command) as supervisor:
+        first = pids(supervisor)
+        supervisor.reload()
+        await until(lambda: not supervisor.is_rolling, "the reload gives up")
+        assert commands == 2
+        assert pids(supervisor) == first
+        supervisor.reload()
+        await until(lambda: not supervisor.is_rolling, "the next reload is done")
+        assert not pids(supervisor) & first
+
+
+async def test_a_worker_that_cannot_be_started_is_started_later() -> None:
+    commands = 0
+
+    def command(channel: int) -> list[str]:
+        nonlocal commands
+        commands += 1
+        return ["/nonexistent/python"] if commands in (2, 3) else program(channel)
+
+    async with supervised(1, PATIENT, command) as supervisor:
+        first = pids(supervisor)
+        os.kill(*first, signal.SIGKILL)
+        await until(lambda: commands == 3, "it is tried again")
+        assert ["it cannot be started" in why for _, why in supervisor.missing()] == [True]
+        await until(lambda: pids(supervisor) - first, "another one serves")
+
+
 async def test_counts_of_a_worker_that_hangs_or_is_killed_stay_in_the_sums() -> None:
     async with supervised(2, PATIENT) as supervisor:
         async with asyncio.timeout(60):
