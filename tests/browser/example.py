@@ -199,7 +199,7 @@ class ExampleGateway:
 
     def workload(self) -> dict[str, Any]:
         sampled = {"annotation": "read-only", "repeatable": True, "cached": False, "sampled": 410, "different": 0}
-        repeated = {"repeated": 254, "same": 254, "seconds": 21.3, "otherSession": 0}
+        repeated = {"repeated": 254, "same": 254, "seconds": 21.3, "otherSession": 0, "inSession": 0}
         return {"search": {"serverSessions": False, "tools": {"fetch": {**sampled, **repeated}}}}
 
     def pool_views(self) -> Sequence[PoolView]:

@@ -13,6 +13,7 @@ import pytest
 from mcppool.cli.main import main
 from tests.conftest import GatewayFactory
 from tests.integration.cached import HintServer, caching_pool
+from tests.integration.raw_session import RawSession, call
 from tests.servers import Gateway, Replica, modern_call, pool_toml, urls_of
 from tests.servers.faults import gated
 from tests.waiting import until
@@ -59,6 +60,32 @@ async def test_repeated_calls_of_an_annotated_tool_lead_to_advice_which_the_file
     assert "+tools.add.idempotent = true" in changes
     assert await asyncio.to_thread(main, ["advise", "-o", "json", front.admin]) == 0
     assert {each["rule"] for each in json.loads(capsys.readouterr().out)["advice"]} >= {"cache.tool"}
+
+
+async def test_a_cache_is_advised_for_calls_of_sessions_once_the_sessions_hold_no_state(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas)))
+    async with aiohttp.ClientSession() as http, asyncio.timeout(120):
+        sessions = [RawSession(http), RawSession(http)]
+        for session in sessions:
+            await session.open(front)
+        advised: set[str] = set()
+        while "sessions.stateless" not in advised:
+            for session in sessions:
+                status, answer = await session.post(front, call("add", a=1, b=2))
+                assert status == 200, answer
+            advised = await rules_of(front)
+        assert "cache.tool" not in advised, "the cache answers no call of a session that may hold state"
+        front.edit(pool_toml(*urls_of(replicas), sections="[pools.sessions]\nstateless = true\n"))
+        while "cache.tool" not in advised:
+            advised = await rules_of(front)
+
+
+async def rules_of(front: Gateway) -> set[str]:
+    """The rules whose advice the gateway gives now."""
+    body = json.loads((await asyncio.to_thread(front.get, "/advice.json"))[1])
+    return {each["rule"] for each in body["advice"]}
 
 
 async def test_a_gateway_without_work_gets_no_advice_and_an_older_diff_does_not_stay(

@@ -7,6 +7,7 @@ from typing import Final
 
 from mcppool.advise.advice import Advice, ProposedChange, percent, tool_key, written
 from mcppool.advise.facts import PoolFacts, ToolFacts
+from mcppool.advise.sessions import STATELESS
 
 ENOUGH_SAMPLES: Final = 50
 WORTHWHILE: Final = 0.2
@@ -32,24 +33,29 @@ def caching(facts: PoolFacts) -> Iterator[Advice]:
                 "Room in the cache for other tools, and no look-up for these calls.",
                 "Would a longer time help, rather than none?",
             )  # fmt: skip
-        elif not tool.cached and _repeats(tool):
-            yield _worth_caching(facts, tool)
+        elif not tool.cached and _repeats(tool, saved := _saved(facts, tool)):
+            yield _worth_caching(facts, tool, saved)
 
 
-def _repeats(tool: ToolFacts) -> bool:
-    """Whether many of its calls are repeated, and always with the same result."""
+def _saved(facts: PoolFacts, tool: ToolFacts) -> int:
+    """The repeated calls that a cache would answer: none in a session of the server, which may hold state."""
+    return tool.repeated if facts.settings.get(STATELESS) else tool.repeated - tool.in_session
+
+
+def _repeats(tool: ToolFacts, saved: int) -> bool:
+    """Whether a cache would answer many of its calls, and repeated calls always had the same result."""
     reads = tool.annotation == "read-only"
     return (
         tool.sampled >= ENOUGH_SAMPLES
-        and tool.repeated >= WORTHWHILE * tool.sampled
+        and saved >= WORTHWHILE * tool.sampled
         and tool.same > 0
         and not tool.different
         and (reads or (not tool.annotation and tool.same >= ENOUGH_SAMPLES))
     )
 
 
-def _worth_caching(facts: PoolFacts, tool: ToolFacts) -> Advice:
-    share = tool.repeated / tool.sampled
+def _worth_caching(facts: PoolFacts, tool: ToolFacts, saved: int) -> Advice:
+    share = saved / tool.sampled
     each = tool.seconds / tool.repeated
     changes = [ProposedChange(tool_key(tool.name, "cache_ttl"), None, TTL)]
     if facts.settings.get("cache.type") == "none":

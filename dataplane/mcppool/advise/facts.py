@@ -22,7 +22,7 @@ class ToolFacts:
     `annotation` is the server's: `read-only`, `idempotent` or empty. `repeatable` and `cached` are policy.
     The rest is about sampled calls: `repeated` had the arguments of an earlier one, and `seconds` is the time of these;
     `same` and `different` count their results, `other_session` those of `same` and `different` that came from another
-    session than the earlier call.
+    session than the earlier call. `in_session` counts the repeated calls in a session of the server.
     """
 
     name: str
@@ -43,6 +43,7 @@ class ToolFacts:
     same: int = 0
     different: int = 0
     other_session: int = 0
+    in_session: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,4 +181,5 @@ def _tool(name: str, past: Body, sampled: Body) -> ToolFacts:
         same=sampled.get("same", 0),
         different=sampled.get("different", 0),
         other_session=sampled.get("otherSession", 0),
+        in_session=sampled.get("inSession", 0),
     )

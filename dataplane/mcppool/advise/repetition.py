@@ -35,7 +35,7 @@ class SeenCall(NamedTuple):
 @dataclass(slots=True)
 class Repetitions:
     """The counts of one tool. `seconds` is the time of its repeated calls; `same`, `different` and `other_session` are
-    about their results."""
+    about their results. `in_session` counts the repeated calls in a session of the server."""
 
     sampled: int = 0
     repeated: int = 0
@@ -43,6 +43,7 @@ class Repetitions:
     same: int = 0
     different: int = 0
     other_session: int = 0
+    in_session: int = 0
 
 
 class RepetitionSketch:
@@ -86,6 +87,8 @@ class RepetitionSketch:
             counts.different += 1
         if before.session != session:
             counts.other_session += 1
+        if session:
+            counts.in_session += 1
 
     def _age(self, now: float) -> None:
         if self._began is None:

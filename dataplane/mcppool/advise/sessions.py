@@ -11,7 +11,7 @@ from mcppool.advise.facts import PoolFacts
 ENOUGH_CROSSINGS: Final = 50
 """Repeated calls in another session from which their results count as independent of the session."""
 
-STATELESS = "sessions.stateless"
+STATELESS: Final = "sessions.stateless"
 
 
 def sessions(facts: PoolFacts) -> Iterator[Advice]:
@@ -26,6 +26,7 @@ def sessions(facts: PoolFacts) -> Iterator[Advice]:
         facts.name, "sessions.stateless", (ProposedChange(STATELESS, False, True),),
         "The servers give out sessions, and the same call had the same result in every session.",
         {"sessions": facts.sessions, "calls repeated in another session": crossings, "different results": different},
-        "Each call of a session goes to the best endpoint, and a dead replica costs no session.",
+        "Each call of a session goes to the best endpoint, a dead replica costs no session, and results of tools with "
+        "a `cache_ttl` are cached.",
         "Does the server keep something for a session: a log-in, a cursor, an open file, a subscription?",
     )  # fmt: skip

@@ -39,4 +39,5 @@ def _tool(pool: ServerPool, name: str, seen: Repetitions) -> dict[str, Any]:
         "same": seen.same,
         "different": seen.different,
         "otherSession": seen.other_session,
+        "inSession": seen.in_session,
     }

@@ -13,7 +13,7 @@ def test_repeated_calls_are_counted_with_their_results_and_sessions() -> None:
     sketch.note("t", 2, 7, 5, 9.0, 3.0)
     counts = sketch.counts(3.0)["t"]
     assert (counts.sampled, counts.repeated, counts.seconds) == (4, 2, 0.75)
-    assert (counts.same, counts.different, counts.other_session) == (1, 1, 1)
+    assert (counts.same, counts.different, counts.other_session, counts.in_session) == (1, 1, 1, 1)
 
 
 def test_a_call_after_the_window_is_no_repetition_and_begins_a_new_one() -> None:

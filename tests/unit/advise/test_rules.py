@@ -29,6 +29,7 @@ SETTINGS = {
     "sessions.stateless": False,
 }
 LATE = {"timeout": 30}
+IN_SESSIONS = {"sampled": 100, "repeated": 60, "seconds": 3.0, "same": 60, "in_session": 60}
 TWO = (EndpointFacts("a", True, 500, 0.1), EndpointFacts("b", True, 500, 0.1))
 
 
@@ -165,6 +166,9 @@ def test_time_outs(settings: Any, figures: Any, expected: Any) -> None:
         ({"sampled": 100, "repeated": 10, "seconds": 3.0, "same": 10}, {}, {}),
         ({"sampled": 10, "repeated": 9, "seconds": 3.0, "same": 9}, {}, {}),
         ({"sampled": 100, "repeated": 60, "seconds": 3.0, "same": 60, "annotation": "idempotent"}, {}, {}),  # it writes
+        (IN_SESSIONS, {}, {}),  # the cache answers no call of a session
+        (IN_SESSIONS, {"sessions.stateless": True}, {"tools.find.cache_ttl": "1m"}),
+        ({**IN_SESSIONS, "in_session": 30}, {}, {"tools.find.cache_ttl": "1m"}),
         ({"cached": True, "hits": 1, "misses": 999}, {"tools.find.cache_ttl": "1m"}, {"tools.find.cache_ttl": None}),
         ({"cached": True, "hits": 500, "misses": 500}, {"tools.find.cache_ttl": "1m"}, {}),
     ],
