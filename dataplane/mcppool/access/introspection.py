@@ -15,7 +15,8 @@ from mcppool.access.denied import Denied
 from mcppool.access.proof_of_possession import BEARER
 from mcppool.access.token_authenticator import TokenAuthenticator, VerifiedToken
 from mcppool.small_file import read_small_file
-from mcppool.spec.sections.inbound import IntrospectionSpec, check_trusted_url
+from mcppool.spec.sections.inbound import IntrospectionSpec
+from mcppool.spec.written_urls import check_trusted_url
 from mcppool.upstream.oauth.http import send
 from mcppool.upstream.oauth.token_response import TokenUnavailable, metadata_urls
 

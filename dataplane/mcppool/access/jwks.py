@@ -12,7 +12,8 @@ from mcppool.access.denied import Denied
 from mcppool.access.verification_keys import VerificationKey, matching, read_key_set
 from mcppool.observe.logs import get_logger
 from mcppool.small_file import read_small_file
-from mcppool.spec.sections.inbound import IssuerSpec, check_trusted_url
+from mcppool.spec.sections.inbound import IssuerSpec
+from mcppool.spec.written_urls import check_trusted_url
 from mcppool.supervision import supervise
 from mcppool.upstream.oauth.http import send
 from mcppool.upstream.oauth.token_response import TokenUnavailable, metadata_urls

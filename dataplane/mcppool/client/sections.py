@@ -23,7 +23,7 @@ class HeaderValueSection(TypedDict, total=False):
     """Variable of the gateway's environment with the value. A name of letters, digits and `_`."""
 
     prefix: str
-    """Text before the value, such as `Bearer `. A string of up to 64 characters."""
+    """Text before the value, such as `Bearer `. Up to 64 characters of ASCII."""
 
 
 class EndpointSection(TypedDict, total=False):
@@ -39,7 +39,7 @@ class EndpointSection(TypedDict, total=False):
 
     host: str
     """Name of the server where `url` has an IP address: the gateway sends it as the Host header and expects it in
-    the certificate. A string of 1 to 1024 characters.
+    the certificate. The name of a host, such as search.example.com.
     """
 
     zone: str
@@ -319,8 +319,8 @@ class CacheSection(TypedDict, total=False):
     """
 
     redis_prefix: str
-    """Prefix of the keys in Redis. Give different prefixes to different pools of the same name. A string of up to 64
-    characters. Default: mcppool.
+    """Prefix of the keys in Redis. Give different prefixes to different pools of the same name. Up to 64 letters,
+    digits, dots, underscores, colons and hyphens. Default: mcppool.
     """
 
     redis_timeout: str
@@ -338,8 +338,8 @@ class CacheSection(TypedDict, total=False):
     """
 
     sql_prefix: str
-    """Separates the answers of different pools of the same name in one database. A string of up to 64 characters.
-    Default: mcppool.
+    """Separates the answers of different pools of the same name in one database. Up to 64 letters, digits, dots,
+    underscores, colons and hyphens. Default: mcppool.
     """
 
     sql_timeout: str
@@ -695,8 +695,8 @@ class OutboundTokenSection(TypedDict, total=False):
     """File with the secret. The gateway reads it again when it changes. A string of 1 to 4096 characters."""
 
     prefix: str
-    """Text before the secret. Default: `Bearer ` in `Authorization`, nothing in other headers. A string of up to 64
-    characters.
+    """Text before the secret. Default: `Bearer ` in `Authorization`, nothing in other headers. Up to 64 characters
+    of ASCII.
     """
 
 
@@ -1074,7 +1074,9 @@ class UpstreamTlsSection(TypedDict, total=False):
     """File with the certificate authorities to trust in place of the system's. A string of 1 to 4096 characters."""
 
     server_name: str
-    """Name that the certificates must have, in place of the name in the URL. A string of 1 to 1024 characters."""
+    """Name that the certificates must have, in place of the name in the URL. The name of a host, such as
+    search.example.com.
+    """
 
     certificate_file: str
     """File with the gateway's own certificate. A string of 1 to 4096 characters."""

@@ -21,12 +21,21 @@ def split_authority(authority: str) -> tuple[str, int | None]:
 def split_address(address: str) -> tuple[str, int]:
     """Host, without brackets, and port of `HOST:PORT` or `[IPV6]:PORT`. Raises ValueError for anything else."""
     host, port = split_authority(address)
-    if port is None or port > 65535 or not host or any(c.isspace() for c in host):
+    if port is None or port > 65535 or not can_be_looked_up(host):
         raise ValueError("not an address")
     plain = without_brackets(host)
     if plain == host and ":" in host:
         raise ValueError("an IPv6 address needs brackets")
     return plain, port
+
+
+def can_be_looked_up(host: str) -> bool:
+    """Whether a host is an address or a possible name: each label of a name has 1 to 63 characters."""
+    try:
+        host.encode("idna")  # as name look-ups do, which raise UnicodeError otherwise
+    except UnicodeError:
+        return False
+    return host != "" and all(c != " " and c.isprintable() for c in host)
 
 
 def address_of(url: str) -> tuple[str, int]:

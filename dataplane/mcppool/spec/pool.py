@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
 from mcppool.spec.model import Exclusive, Incompatible, NeedsElsewhere, Refused, Rule, Section, contradiction
 from mcppool.spec.sections.access import CLIENT_CONDITIONS, KNOWN_CONDITIONS, AccessSpec
@@ -25,37 +24,13 @@ from mcppool.spec.sections.timeouts import TimeoutsSpec
 from mcppool.spec.sections.tools import ToolName, ToolSpec
 from mcppool.spec.sections.tracing import TracingSpec
 from mcppool.spec.urls import shown_key
-from mcppool.spec.values import Flag, Hint, Integer, SnapshotOnly, Text, split_url
+from mcppool.spec.values import Flag, Hint, Integer, SnapshotOnly, Text
+from mcppool.spec.written_urls import HostName, Url
 
 DEFAULT_REPLICAS = 3
 """Default number of processes of a local server."""
 
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-URL_PATTERN = r"^https?://[^\s/?#@]+(/[^\s?#]*)?(\?[^\s#]*)?$"
-
-
-def _check_url(url: str) -> str:
-    """Refuse anything but the plain address of a server, and name the wrong part."""
-    if any(c <= " " or c == "\x7f" for c in url):
-        raise PydanticCustomError("url", "has white space or control characters in it")
-    parts = split_url(url)
-    if parts.scheme not in ("http", "https"):
-        raise PydanticCustomError("url", "does not begin with http:// or https://")
-    if "@" in parts.netloc:
-        raise PydanticCustomError("url", "has a user name or password in it, and it would show in logs")
-    if not parts.hostname:
-        raise PydanticCustomError("url", "names no host")
-    if "#" in url:
-        raise PydanticCustomError("url", "has a fragment (#…), which no server ever sees")
-    return url
-
-
-Url = Annotated[
-    str,
-    StringConstraints(max_length=2048),
-    AfterValidator(_check_url),
-    Hint("a URL such as http://127.0.0.1:8001/mcp, without user name and fragment", URL_PATTERN),
-]
 PoolName = Annotated[
     str,
     StringConstraints(pattern=NAME_PATTERN, max_length=50),
@@ -73,7 +48,7 @@ class StaticEndpointSpec(Section):
 
     url: Url = Field(description="Address at which the server speaks MCP.")
     weight: Integer = Field(100, ge=0, le=1000, description="Share of calls relative to the other endpoints.")
-    host: Text | None = Field(
+    host: HostName | None = Field(
         None,
         description="Name of the server where `url` has an IP address: the gateway sends it as the Host "
         "header and expects it in the certificate.",

@@ -259,7 +259,7 @@ def _finding(place: Place, details: ErrorDetails, model: type[BaseModel], spelli
         return Finding(place, f"{show(place[-1])} {why}", place[-1], hint)
     if kind == "missing":
         return Finding(place, "is missing", None, words)
-    if kind in ("duration", "size", "bounds", "url", "header", "address", "pin", "port", "quantity"):
+    if kind in ("duration", "size", "bounds", "url", "header", "address", "pin", "port", "quantity", "text"):
         return Finding(place, f"{show(value)} {details['msg']}", value, words)
     return Finding(place, f"{show(value)} is not allowed", value, words)
 

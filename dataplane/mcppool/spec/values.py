@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import SplitResult, urlsplit
 
-from pydantic import GetCoreSchemaHandler, Strict, StringConstraints, ValidationInfo
+from pydantic import AfterValidator, GetCoreSchemaHandler, Strict, StringConstraints, ValidationInfo
 from pydantic_core import PydanticCustomError, core_schema
 
 DURATION_PATTERN = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
@@ -211,7 +210,14 @@ DurationOrZero = Annotated[float, DurationRule(minimum=0)]
 Size = Annotated[int, SizeRule()]
 """Bytes."""
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+
+def _has_no_nul(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("text", "has a NUL character in it, which no program and no file accepts")
+    return text
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_has_no_nul)]
 """A string that is not empty."""
 
 Scope = Annotated[
@@ -221,15 +227,5 @@ Scope = Annotated[
 ]
 """A scope of an access token (RFC 6749 §3.3). One with other characters is in no token."""
 
-FileName = Annotated[str, StringConstraints(min_length=1, max_length=4096), OnDisk()]
+FileName = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_has_no_nul), OnDisk()]
 """The path of a file, as the gateway sees it."""
-
-
-def split_url(url: str) -> SplitResult:
-    """The parts of a URL whose host and port can be read. Raises PydanticCustomError."""
-    try:
-        parts = urlsplit(url)
-        _host, _port = parts.hostname, parts.port
-    except ValueError:
-        raise PydanticCustomError("url", "is not a URL") from None
-    return parts

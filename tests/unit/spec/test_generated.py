@@ -17,10 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcppool.spec import read_resource
+from mcppool.spec.file_spec import FileSpec
 from mcppool.spec.generate.crd import crd, crd_yaml
 from mcppool.spec.generate.docs import insert_tables
 from mcppool.spec.generate.json_schema import file_schema
 from mcppool.spec.generate.yaml import dump
+from mcppool.spec.shape import Shape, fields_of
 from tests.unit.spec.test_founding_document import FILE as FOUNDING_DOCUMENT
 from tests.unit.spec.test_resource import SMALLEST, resource
 from tests.unit.spec.test_toml import POOL
@@ -107,6 +109,22 @@ def with_defaults(schema: dict[str, Any], value: Any) -> Any:
         filled = {name: inner["default"] for name, inner in properties.items() if "default" in inner} | value
         return {name: with_defaults(properties.get(name, {}), inner) for name, inner in filled.items()}
     return value
+
+
+def test_a_key_with_a_pattern_has_words_for_it_in_its_error() -> None:
+    assert [
+        place for place, shape in _shapes(Shape("section", model=FileSpec)) if shape.pattern and not shape.hint
+    ] == []
+
+
+def _shapes(shape: Shape, place: str = "") -> Iterator[tuple[str, Shape]]:
+    yield place, shape
+    for inner in (shape.key, shape.item):
+        if inner is not None:
+            yield from _shapes(inner, f"{place}[]")
+    if shape.model is not None:
+        for field in fields_of(shape.model).values():
+            yield from _shapes(field.shape, f"{place}.{field.name}")
 
 
 def test_an_object_with_the_api_servers_defaults_reads_as_the_one_that_was_applied() -> None:

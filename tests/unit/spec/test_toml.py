@@ -123,6 +123,21 @@ endpoints = ["http://u:p@h/mcp", {url = "http://h/mcp", wieght = 200}]
             "pools.toml:2: connection_pool.max_reconnect_backoff: reconnect_backoff (1s) must not exceed "
             "max_reconnect_backoff (500ms)",
         ),
+        (
+            '[listener.tls]\ncertificate_file = "/a"\nkey_file = "/b\\u0000"',
+            'pools.toml:3: listener.tls.key_file: "/b\\u0000" has a NUL character in it, which no program and no file '
+            "accepts; allowed: a string of 1 to 4096 characters",
+        ),
+        (
+            '[cache]\nsql_prefix = "a b"',
+            'pools.toml:2: cache.sql_prefix: "a b" is not allowed; '
+            "allowed: up to 64 letters, digits, dots, underscores, colons and hyphens",
+        ),
+        (
+            '[metrics]\nhost = "a..b"',
+            'pools.toml:2: metrics.host: "a..b" is neither an address nor a host name; '
+            "allowed: an address or a host name, such as 127.0.0.1 or ::1",
+        ),
         ("[metrics]\nports = 1", 'pools.toml:2: metrics.ports: unknown key "ports"; did you mean "port"?'),
         ("[timeout]\nrequest = 1", 'pools.toml:1: timeout: unknown key "timeout"; did you mean "timeouts"?'),
         (
@@ -165,6 +180,28 @@ def test_a_problem_has_line_path_value_and_allowed_values(text: str, problem: st
             'pools[0].endpoints[0].url: "http://h/mcp#a" has a fragment (#…), which no server ever sees',
         ),
         ('["http://h /mcp"]', 'pools[0].endpoints[0].url: "http://h /mcp" has white space or control characters in it'),
+        (
+            '["http://h/\u65e5"]',
+            'pools[0].endpoints[0].url: "http://h/\u65e5" is not ASCII: write the host as xn--…, and the rest '
+            "percent-encoded",
+        ),
+        (
+            '["http://b\u00fccher.example/mcp"]',
+            'pools[0].endpoints[0].url: "http://b\u00fccher.example/mcp" is not ASCII',
+        ),
+        ('["http://h:0/mcp"]', 'pools[0].endpoints[0].url: "http://h:0/mcp" has port 0, on which nothing listens'),
+        ('[{url = "http://h/mcp", host = "\u65e5"}]', 'pools[0].endpoints[0].host: "\u65e5" is not allowed'),
+        (
+            '["http://a..b/mcp"]',
+            'pools[0].endpoints[0].url: "http://a..b/mcp" has a host with an empty part, or one of more than 63',
+        ),
+        (
+            '[{url = "http://h/mcp", host = "a..b:80"}]',
+            'pools[0].endpoints[0].host: "a..b:80" is not the name of a host',
+        ),
+        ('[{url = "http://h/mcp", host = "a b"}]', 'pools[0].endpoints[0].host: "a b" is not allowed'),
+        ('[{url = "http://h/mcp", host = "a\\r\\nx: y"}]', 'pools[0].endpoints[0].host: "a\\r\\nx: y" is not allowed'),
+        ('[{url = "https://h/mcp", zone = "a\\u0000"}]', 'pools[0].endpoints[0].zone: "a\\u0000" has a NUL character'),
         ('["http://h/mcp", "http://h/mcp"]', "pools[0].endpoints[1]: http://h/mcp is listed twice"),
         ("[{weight = 1}]", "pools[0].endpoints[0].url: is missing"),
         ('[{url = "http://h/mcp", draining = true}]', 'pools[0].endpoints[0].draining: unknown key "draining"'),

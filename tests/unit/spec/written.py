@@ -86,11 +86,13 @@ def _strings(shape: Shape) -> st.SearchStrategy[str]:
         return st.from_regex(r"\Ahttps?://[a-z]{1,8}(:[1-9][0-9]{0,3})?/[a-z/]{0,8}\Z")
     if shape.hint and "HOST:PORT" in shape.hint:
         return st.integers(10000, 65535).map(lambda port: f"127.0.0.1:{port}")
+    if shape.hint and "host" in shape.hint:
+        return st.sampled_from(["search.example.com", "127.0.0.1", "localhost"])
     if shape.pattern:
         bare = shape.pattern.removeprefix("^").removesuffix("$")
         texts = st.from_regex(bare, fullmatch=True, alphabet=st.characters(codec="ascii"))
         return texts.filter(lambda text: (shape.max_length or 4096) >= len(text))
-    return st.text(min_size=shape.min_length or 0, max_size=12)
+    return st.text(st.characters(exclude_characters="\0"), min_size=shape.min_length or 0, max_size=12)
 
 
 def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from pydantic import Field
 from mcppool.spec.model import Requires, Rule, Section
 from mcppool.spec.sections.inbound import InboundAuthSpec
 from mcppool.spec.sections.outbound import OutboundAuthSpec
-from mcppool.spec.values import FileName, Text
+from mcppool.spec.values import FileName
+from mcppool.spec.written_urls import HostName
 
 
 class AuthSpec(Section):
@@ -27,7 +28,7 @@ class UpstreamTlsSpec(Section):
     ca_file: FileName | None = Field(
         None, description="File with the certificate authorities to trust in place of the system's."
     )
-    server_name: Text | None = Field(
+    server_name: HostName | None = Field(
         None, description="Name that the certificates must have, in place of the name in the URL."
     )
     certificate_file: FileName | None = Field(None, description="File with the gateway's own certificate.")

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from mcppool.spec.model import Excludes, Needs, Rule, Section
-from mcppool.spec.values import Duration, FileName, Flag, Hint, Integer, Size, split_url
+from mcppool.spec.values import Duration, FileName, Flag, Hint, Integer, Size
+from mcppool.spec.written_urls import split_url
 
 REDIS_URL_PATTERN = r"^(rediss?://[^\s/?#@]+(/[0-9]+)?|unix:///[^\s?#@]+)$"
 
@@ -119,6 +120,13 @@ SqlServerUrl = Annotated[
 """In a resource: a file in a gateway's pod would be shared with nobody."""
 
 
+Prefix = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9._:-]+$", max_length=64),
+    Hint("up to 64 letters, digits, dots, underscores, colons and hyphens"),
+]
+
+
 class CacheSpec(Section):
     """Where the gateway caches answers, how many, and for how long."""
 
@@ -142,7 +150,7 @@ class CacheSpec(Section):
     ttl: Duration = Field(3600.0, description="Upper bound on how long a cacheable answer is kept.")
     honor_hints: Flag = Field(True, description="Follow the `ttlMs` and `cacheScope` that servers send.")
     redis_url: RedisUrl | None = Field(None, description="Address of Redis, for every section that uses it.")
-    redis_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]+$", max_length=64)] = Field(
+    redis_prefix: Prefix = Field(
         "mcppool",
         description="Prefix of the keys in Redis. Give different prefixes to different pools of the same name.",
     )
@@ -153,7 +161,7 @@ class CacheSpec(Section):
         description="Database of the cache: PostgreSQL for several gateways, an SQLite file for one. By default an "
         "SQLite file in the directory for caches of the system or the user.",
     )
-    sql_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]+$", max_length=64)] = Field(
+    sql_prefix: Prefix = Field(
         "mcppool",
         description="Separates the answers of different pools of the same name in one database.",
     )

@@ -11,8 +11,8 @@ from pydantic_core import PydanticCustomError
 from mcppool.spec.address import is_internal
 from mcppool.spec.model import Requires, Rule, Section
 from mcppool.spec.sections.headers import HeaderValueSpec, SentHeader
-from mcppool.spec.sections.inbound import check_absolute_url
 from mcppool.spec.values import DurationRule, FileName, Hint
+from mcppool.spec.written_urls import ABSOLUTE_PATTERN, check_absolute_url
 
 
 def _check_collector_url(url: str) -> str:
@@ -31,7 +31,7 @@ CollectorUrl = Annotated[
     str,
     StringConstraints(max_length=2048),
     AfterValidator(_check_collector_url),
-    Hint("a URL such as https://collector.example.com:4318, without query", r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"),
+    Hint("a URL such as https://collector.example.com:4318, without query", ABSOLUTE_PATTERN),
 ]
 
 

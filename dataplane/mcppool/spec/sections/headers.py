@@ -82,6 +82,7 @@ Literal = Annotated[
     Secret(),
     Hint("printable ASCII without white space at its ends", LITERAL_PATTERN),
 ]
+Prefix = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=64), Hint("up to 64 characters of ASCII")]
 
 
 class HeaderValueSpec(Section):
@@ -92,9 +93,7 @@ class HeaderValueSpec(Section):
         None, description="File with the value. The gateway reads it again when it changes."
     )
     value_env: EnvironmentName | None = Field(None, description="Variable of the gateway's environment with the value.")
-    prefix: Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=64)] = Field(
-        "", description="Text before the value, such as `Bearer `."
-    )
+    prefix: Prefix = Field("", description="Text before the value, such as `Bearer `.")
 
     @model_validator(mode="before")
     @classmethod

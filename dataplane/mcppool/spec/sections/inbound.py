@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from mcppool.spec.address import is_loopback
 from mcppool.spec.model import Check, Exclusive, Member, Rule, Section
-from mcppool.spec.values import Duration, DurationRule, FileName, Hint, Integer, Scope, Text, split_url
+from mcppool.spec.values import Duration, DurationRule, FileName, Hint, Integer, Scope, Text
+from mcppool.spec.written_urls import AbsoluteUrl, TrustedUrl
 
 InboundType = Literal["none", "api_keys", "jwt", "introspection", "mtls", "passthrough"]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -34,43 +33,6 @@ KEY_HEADERS_NEVER: Final = frozenset(
         "upgrade",
     }
 )
-
-
-def check_absolute_url(url: str) -> str:
-    """Refuse anything but an absolute HTTP URL without user name, query and fragment."""
-    parts = split_url(url)
-    if any(c <= " " or c == "\x7f" for c in url):
-        raise PydanticCustomError("url", "has white space or control characters in it")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise PydanticCustomError("url", "is not an absolute URL")
-    if "@" in parts.netloc:
-        raise PydanticCustomError("url", "has a user name or password in it")
-    if "?" in url or "#" in url:
-        raise PydanticCustomError("url", "has a query or a fragment in it")
-    return url
-
-
-def check_trusted_url(url: str) -> str:
-    """Refuse plain HTTP to another machine: an attacker on the path could answer with keys of their own."""
-    check_absolute_url(url)
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-        raise PydanticCustomError("url", "must use https, except on a loopback address")
-    return url
-
-
-TrustedUrl = Annotated[
-    str,
-    StringConstraints(max_length=2048),
-    AfterValidator(check_trusted_url),
-    Hint("an https URL without query", r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"),
-]
-AbsoluteUrl = Annotated[
-    str,
-    StringConstraints(max_length=2048),
-    AfterValidator(check_absolute_url),
-    Hint("a URL such as https://mcp.example.com/mcp, without query", r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"),
-]
 
 
 def _check_key_header(name: str) -> str:

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from mcppool.spec.model import Member, OneOf, Requires, Rule, Section
-from mcppool.spec.sections.headers import SentHeader
-from mcppool.spec.sections.inbound import TrustedUrl
+from mcppool.spec.sections.headers import Prefix, SentHeader
 from mcppool.spec.values import Duration, FileName, Flag, Hint, Text
+from mcppool.spec.written_urls import TrustedUrl
 
 OutboundType = Literal["none", "token", "client_credentials", "token_exchange"]
 TokenText = Annotated[
@@ -24,7 +24,7 @@ class OutboundTokenSpec(Section):
 
     header: SentHeader = Field("Authorization", description="Header with the secret.")
     token_file: FileName = Field(description="File with the secret. The gateway reads it again when it changes.")
-    prefix: Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=64)] | None = Field(
+    prefix: Prefix | None = Field(
         None, description="Text before the secret. Default: `Bearer ` in `Authorization`, nothing in other headers."
     )
 

@@ -7,10 +7,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from mcppool.spec.address import split_address
+from mcppool.spec.address import can_be_looked_up, split_address
 from mcppool.spec.model import NotMore, Requires, Rule, Section
-from mcppool.spec.sections.inbound import check_absolute_url
 from mcppool.spec.values import CountRule, FileName, Flag, Hint, Integer, Size, Text
+from mcppool.spec.written_urls import ABSOLUTE_PATTERN, ORIGIN_PATTERN, check_absolute_url
 
 
 def _check_address(address: str) -> str:
@@ -26,6 +26,17 @@ ListenAddress = Annotated[
 ]
 
 
+def _check_host(host: str) -> str:
+    if not can_be_looked_up(host):
+        raise PydanticCustomError("address", "is neither an address nor a host name")
+    return host
+
+
+ListenHost = Annotated[
+    str, Field(max_length=300), AfterValidator(_check_host), Hint("an address or a host name, such as 127.0.0.1 or ::1")
+]
+
+
 def _check_external_url(url: str) -> str:
     return check_absolute_url(url).rstrip("/")
 
@@ -34,7 +45,7 @@ ExternalUrl = Annotated[
     str,
     Field(max_length=2048),
     AfterValidator(_check_external_url),
-    Hint("a URL such as https://mcp.example.com, without query", r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"),
+    Hint("a URL such as https://mcp.example.com, without query", ABSOLUTE_PATTERN),
 ]
 
 
@@ -42,7 +53,7 @@ AdminUrl = Annotated[
     str,
     Field(max_length=2048),
     AfterValidator(_check_external_url),
-    Hint("a URL such as http://10.0.0.7:9090, without path", r"^https?://[^\s/?#@]+/?$"),
+    Hint("a URL such as http://10.0.0.7:9090, without path", ORIGIN_PATTERN),
 ]
 
 
@@ -167,7 +178,7 @@ class MetricsSpec(Section):
     """The admin port: health, metrics and configuration."""
 
     enabled: Flag = Field(True, description="Serve the admin port.")
-    host: Text = Field("127.0.0.1", description="Address of the admin port.")
+    host: ListenHost = Field("127.0.0.1", description="Address of the admin port.")
     port: Integer = Field(9090, ge=0, le=65535, description="Port of the admin port; 0 takes a free one.")
     prometheus_enabled: Flag = Field(True, description="Serve /metrics there.")
     allowed_hosts: tuple[Text, ...] = Field(

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from mcppool.spec.sections.inbound import check_trusted_url
+from mcppool.spec.written_urls import check_trusted_url
 from mcppool.wire.members import UNREADABLE
 
 MAX_TOKEN: Final = 16 * 1024  # bytes
