@@ -47,7 +47,7 @@ def test_every_name_that_a_recipe_gives_is_in_its_file() -> None:
         ("GATEWAY_COUNTERS", "dataplane/mcppool/observe/counter_families.py"),
         ("CONDITIONS", "operator/mcppool_operator/status.py"),
         ("HOPELESS", "operator/mcppool_operator/status.py"),
-        ("_fixed_at_start", "dataplane/mcppool/gateway/gateway.py"),
+        ("changed_for_a_process", "dataplane/mcppool/gateway/fixed_settings.py"),
     ):
         assert f"`{name}`" in PAGE
         assert re.search(rf"^(def )?{name}\b", (ROOT / file).read_text(), re.M), f"{name} in {file}"

@@ -40,7 +40,7 @@ def run_workers(source: Callable[[], Source], config: Path | None, argv: Sequenc
             return uvloop.run(_serve(source(), config))
         if problems := preflight(snapshot):
             raise ConfigError(problems)
-        return uvloop.run(supervise_workers(snapshot, count, argv, config, source()))
+        return uvloop.run(supervise_workers(snapshot, count, argv, config, source))
 
     return _reported(run)
 

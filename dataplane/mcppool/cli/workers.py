@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def worker_command(argv: Sequence[str], channel: int) -> list[str]:
 
 
 async def supervise_workers(
-    snapshot: Snapshot, count: int, argv: Sequence[str], config: Path | None, source: Source
+    snapshot: Snapshot, count: int, argv: Sequence[str], config: Path | None, source: Callable[[], Source]
 ) -> int:
     """Run `count` workers with the arguments of this process until SIGINT or SIGTERM; return the exit status.
 

@@ -19,6 +19,7 @@ from mcppool.gateway.allowed_hosts import AllowedHosts
 from mcppool.gateway.authentication import Authentication
 from mcppool.gateway.component_health import component_health, memory_health
 from mcppool.gateway.config_history import ConfigHistory
+from mcppool.gateway.fixed_settings import changed_for_a_process
 from mcppool.gateway.history_keeper import HistoryKeeper
 from mcppool.gateway.http.listener import Listener
 from mcppool.gateway.http.tls import Certificate
@@ -39,7 +40,7 @@ from mcppool.observe.since import StatusTimes
 from mcppool.observe.views import ComponentHealth, ConfigChangeView, ConfigView, PoolView, RejectedConfig
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.policy.memory_budget import MemoryBudget
-from mcppool.spec import ConfigError, Problem, Snapshot
+from mcppool.spec import ConfigError, Snapshot
 from mcppool.spec.address import with_port
 from mcppool.spec.advice import advice
 from mcppool.spec.explain import settings_of
@@ -160,7 +161,7 @@ class Gateway:
             if not self._first.done():
                 self._first.set_result(None)
             return
-        problems = _fixed_at_start(self.snapshot, snapshot)
+        problems = changed_for_a_process(self.snapshot, snapshot)
         if problems:
             self.refuse(ConfigError(problems), snapshot.hash)
             return
@@ -325,23 +326,3 @@ class Gateway:
         exposed = self.snapshot.metrics.prometheus_enabled
         made = registry(self.metrics, self.pool_views, self.config, self.memory) if exposed else None
         return OwnPages(self, made)
-
-
-def _fixed_at_start(old: Snapshot, new: Snapshot) -> list[Problem]:
-    """Changed settings that need a new socket or new keys: each is a problem while the gateway serves."""
-    fixed = ["listen", "allowed_hosts", "allowed_origins", "tls", "workers"]
-    if None in (old.listener.sealing_keys, new.listener.sealing_keys):
-        fixed.append("sealing_keys")  # the sessions of a key in memory cannot be kept; those of a file can
-    problems = [
-        Problem(f"listener.{name}", "cannot change while the gateway serves; restart it", getattr(new.listener, name))
-        for name in fixed
-        if getattr(old.listener, name) != getattr(new.listener, name)
-    ]
-    problems += [
-        Problem(f"metrics.{name}", "cannot change while the gateway serves; restart it", getattr(new.metrics, name))
-        for name in ("enabled", "host", "port", "prometheus_enabled", "allowed_hosts", "token_file", "tls")
-        if getattr(old.metrics, name) != getattr(new.metrics, name)
-    ]
-    if old.gateway.zone != new.gateway.zone:
-        problems.append(Problem("gateway.zone", "cannot change while the gateway serves; restart it", new.gateway.zone))
-    return problems

@@ -16,33 +16,26 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-import msgspec
-
-from mcppool.discovery.source import Source
+from mcppool.discovery.source import Source, first_snapshot
 from mcppool.gateway.admin_port import AdminPort, open_admin_port
+from mcppool.gateway.fixed_settings import changed_for_a_gateway, changed_for_a_process
 from mcppool.gateway.listen_hosts import is_in_pod, listen_hosts
 from mcppool.gateway.preflight import preflight
 from mcppool.observe import logs
 from mcppool.observe.history.history import History
-from mcppool.observe.history.slots import GatewaySlot
-from mcppool.spec import Snapshot
+from mcppool.spec import ConfigError, Snapshot
 from mcppool.spec.address import with_port
 from mcppool.supervision import guard, supervise
 from mcppool.wire.sealing import generate_key_line
 from mcppool.workers import sockets
-from mcppool.workers.channel import Channel, ChannelClosed
 from mcppool.workers.hang_watch import HangWatch
 from mcppool.workers.merged_gateways import merged_gateways
 from mcppool.workers.merged_metrics import MergedFamily, counts, merged
-from mcppool.workers.shared_programs import OF_PROGRAMS, SharedPrograms
-from mcppool.workers.shared_state import SharedState
+from mcppool.workers.switchboard import Switchboard
 from mcppool.workers.worker_process import Place, WorkerProcess, ask_each, how_it_ended
 
 PATIENCE: Final = 10.0
 """Seconds beyond the drain time in which a worker must end, before it is killed."""
-
-EVENT_PATIENCE: Final = 5.0
-"""Seconds in which the other workers act on an event in a session; then it is handled without them."""
 
 HANG_WATCH: Final = HangWatch()
 
@@ -60,8 +53,9 @@ class StartFailed(Exception):
 class Supervisor:
     """Runs `count` workers. `command` gives the command that starts one with this descriptor for its channel.
 
-    `snapshot` is the configuration at the start, which sets the address and the admin port. `source` has the later
-    ones, which the workers follow, too. A worker that hangs, as `hang_watch` tells it, is killed and replaced.
+    `snapshot` is the configuration at the start, which sets the address and the admin port. `source` makes a source of
+    the later ones, which the workers follow, too. A worker that hangs, as `hang_watch` tells it, is killed and
+    replaced.
     """
 
     def __init__(
@@ -69,31 +63,28 @@ class Supervisor:
         snapshot: Snapshot,
         count: int,
         command: Callable[[int], Sequence[str]],
-        source: Source,
+        source: Callable[[], Source],
         hang_watch: HangWatch = HANG_WATCH,
     ) -> None:
         self.snapshot = snapshot
-        self._newest = snapshot
-        self._source = source
+        self._in_force = snapshot
+        self._new_source = source
+        self._source = source()
         self.count = count
         self.started_at = datetime.now(UTC)
         self.ended_by_themselves = 0
-        self.history = History()
-        """The last ten minutes of all workers together."""
         self.counted: list[MergedFamily] = []
         """The counts of workers that have ended."""
         self._command = command
         self._hang_watch = hang_watch
         self._keys = generate_key_line(time.time())
-        self._state = SharedState(count, self._call_back)
         self._trials = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the gateway runs)
         """Stays empty: locks of it are the workers' claims to trial calls."""
         self._directory = Path(tempfile.gettempdir()) / f"mcppool-{secrets.token_hex(8)}"
-        self._programs = SharedPrograms(self._directory, self._tell)
-        self._programs.configure(snapshot)
+        self._board = Switchboard(count, self._directory)
+        self._board.programs.configure(snapshot)
         self._addresses: list[sockets.Address] = []
         self._places: list[Place] = []
-        self._all: dict[int, WorkerProcess] = {}
         self._last = 0
         self._rng = random.Random()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,7 +106,12 @@ class Supervisor:
     @property
     def workers(self) -> list[WorkerProcess]:
         """The workers that serve."""
-        return [worker for worker in self._all.values() if worker.serving.is_set() and not worker.ended.is_set()]
+        return self._board.serving
+
+    @property
+    def history(self) -> History:
+        """The last ten minutes of all workers together."""
+        return self._board.history
 
     def missing(self) -> Iterator[tuple[int, str]]:
         """The places without a worker that serves, each with the reason."""
@@ -150,10 +146,10 @@ class Supervisor:
             self._rolling.cancel()
         for place in self._places:
             sockets.close(place.sockets)
-        running = [worker for worker in self._all.values() if not worker.ended.is_set()]
+        running = [worker for worker in self._board if not worker.ended.is_set()]
         await asyncio.gather(*(self._end(worker) for worker in running))
-        await asyncio.gather(*(worker.ended.wait() for worker in self._all.values()))  # those that began meanwhile
-        await self._programs.stop()
+        await asyncio.gather(*(worker.ended.wait() for worker in self._board))  # those that began meanwhile
+        await self._board.programs.stop()
         self._trials.close()
         if self._admin is not None:
             await self._admin.stop()
@@ -163,7 +159,7 @@ class Supervisor:
 
     def kill(self) -> None:
         """End all workers at once."""
-        for worker in self._all.values():
+        for worker in self._board:
             worker.signal(signal.SIGKILL)
 
     @property
@@ -199,10 +195,13 @@ class Supervisor:
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _follow(self, snapshot: Snapshot) -> None:
-        """A new configuration. Workers report the mistakes in it."""
-        if not preflight(snapshot):
-            self._newest = snapshot
-            self._programs.configure(snapshot)
+        """A new configuration, if no worker refuses it. Workers report the mistakes in it."""
+        if not preflight(snapshot) and not changed_for_a_process(self._in_force, snapshot):
+            self._put_in_force(snapshot)
+
+    def _put_in_force(self, snapshot: Snapshot) -> None:
+        self._in_force = snapshot
+        self._board.programs.configure(snapshot)
 
     async def _start(self, place: Place) -> WorkerProcess:
         """Start a worker; raises OSError."""
@@ -222,16 +221,14 @@ class Supervisor:
             raise
         finally:
             theirs.close()
-        channel = Channel(
-            lambda question, arguments: self._answer(number, question, arguments),
-            lambda news, arguments: self._hear(worker, news, arguments),
-        )
-        worker = self._all[number] = WorkerProcess(number, place.number, process, channel)
+        channel = self._board.channel_to(number)
+        worker = WorkerProcess(number, place.number, process, channel)
+        self._board.add(worker)
         try:
             await channel.open(ours)
         except BaseException:
             ours.close()
-            del self._all[number]
+            self._board.remove(worker)
             worker.signal(signal.SIGKILL)
             raise
         orders = {
@@ -245,66 +242,13 @@ class Supervisor:
             worker.signal(signal.SIGKILL)
         return worker
 
-    def _answer(self, number: int, question: str, arguments: list[Any]) -> Any:
-        """The answer to a worker's question, or a coroutine that waits for it."""
-        if question == "session event":
-            return self._ask_others(number, arguments)
-        return self._state.answer(number, question, arguments)
-
-    async def _ask_others(self, number: int, arguments: list[Any]) -> bytes | None:
-        """There is an event in a session at one worker: another one may have the call. See `Peers.ask_others`."""
-        others = [worker for worker in self.workers if worker.number != number]
-        found = await ask_each(others, EVENT_PATIENCE, lambda other: other.channel.ask("session event", *arguments))
-        return next((answer for _, answer in found), None)
-
-    async def _call_back(self, number: int, pool: str, key: str) -> int:
-        """Ask a worker for its spare places of a limit; those that it returns too late are given back, too."""
-        worker = self._all.get(number)
-        if worker is None:
-            return 0
-
-        def late(count: int | None) -> None:
-            self._state.places.leave(number, pool, key, count or 0)
-
-        try:
-            count: int | None = await worker.channel.ask("call_back", pool, key, on_abandoned=late)
-        except ChannelClosed:
-            return 0
-        return count or 0
-
-    def _tell(self, number: int, news: str, *arguments: Any) -> None:
-        worker = self._all.get(number)
-        if worker is not None:
-            worker.channel.tell(news, *arguments)
-
-    def _hear(self, worker: WorkerProcess, news: str, arguments: list[Any]) -> None:
-        if news == "news":
-            pool, parts = arguments
-            for other in self.workers:
-                if other is not worker:
-                    other.channel.tell("news", worker.number, pool, parts, optional=True)
-        elif news == "serving":
-            worker.serving.set()
-        elif news == "failed":
-            worker.problems = list(arguments[0])
-        elif news == "history":
-            self.history.add(msgspec.convert(arguments[0], GatewaySlot))
-        elif news == "farewell":
-            worker.last = arguments[0]
-        elif news in OF_PROGRAMS:
-            self._programs.hear(worker.number, news, arguments)
-        else:
-            self._state.hear(worker.number, news, arguments)
-
     async def _watch(self, place: Place, worker: WorkerProcess) -> None:
         """Wait for its end, and start another one in its place unless that was wanted."""
         status = await worker.process.wait()
         await worker.channel.closed.wait()
         worker.ended.set()
-        self._state.places.gone(worker.number)
-        self._programs.gone(worker.number)
         self.counted = counts(worker.last, self.counted)
-        self._all.pop(worker.number, None)
+        self._board.remove(worker)
         if self._stopping or place.worker is not worker:
             return
         place.worker = None
@@ -344,31 +288,52 @@ class Supervisor:
 
     async def _roll(self) -> None:
         log.event("rolling_reload", workers=self.count)
-        for place in self._places:
-            old = place.worker
-            if old is None:
-                continue  # it starts again anyway
-            try:
-                new = await self._start(place)
-            except OSError as error:
-                log.error("rolling_reload_failed", worker=place.number, problems=[str(error)])
-                return
-            if not await new.begins():
-                problems = new.problems or [new.killed_because or "it ended before it served"]
-                log.error("rolling_reload_failed", worker=place.number, problems=problems)
-                return
-            if place.worker is not old:  # it has ended meanwhile, and has a successor already
-                await self._end(new)
-                continue
-            place.worker = new
-            log.event("worker_serves", worker=place.number, pid=new.process.pid)
-            await self._end(old)
-        log.event("rolling_reload_done", workers=self.count)
+        former = self._in_force
+        wanted = former
+        try:
+            wanted = await self._wanted()
+            self._put_in_force(wanted)
+            for place in self._places:
+                if place.worker is not None:  # otherwise it starts again anyway
+                    await self._replace(place, place.worker)
+        except StartFailed as error:
+            if self._in_force is wanted:  # and no edit has come meanwhile
+                self._put_in_force(former)
+            log.error("rolling_reload_failed", problems=list(error.problems))
+        else:
+            log.event("rolling_reload_done", workers=self.count)
+
+    async def _wanted(self) -> Snapshot:
+        """The configuration for new workers. Raises StartFailed if they cannot serve it."""
+        try:
+            snapshot = await first_snapshot(self._new_source())
+        except ConfigError as error:
+            raise StartFailed([str(problem) for problem in error.problems]) from None
+        if problems := [*preflight(snapshot), *changed_for_a_gateway(self.snapshot, snapshot)]:
+            raise StartFailed([str(problem) for problem in problems])
+        return snapshot
+
+    async def _replace(self, place: Place, old: WorkerProcess) -> None:
+        """Start a worker in the place of another one, which then drains. Raises StartFailed if it does not serve."""
+        try:
+            new = await self._start(place)
+        except OSError as error:
+            raise StartFailed([f"worker {place.number} cannot be started: {error}"]) from None
+        if not await new.begins():
+            raise StartFailed(
+                new.problems or [f"worker {place.number}: {new.killed_because or 'it ended at its start'}"]
+            )
+        if place.worker is not old:  # it has ended meanwhile, and has a successor already
+            await self._end(new)
+            return
+        place.worker = new
+        log.event("worker_serves", worker=place.number, pid=new.process.pid)
+        await self._end(old)
 
     async def _end(self, worker: WorkerProcess) -> None:
         """Let a worker finish its calls; kill it if it does not end in time."""
         worker.signal(signal.SIGTERM)
-        drain = max((pool.timeouts.drain for pool in self._newest.pools), default=0.0)
+        drain = max((pool.timeouts.drain for pool in self._in_force.pools), default=0.0)
         try:
             async with asyncio.timeout(drain + PATIENCE):
                 await worker.ended.wait()

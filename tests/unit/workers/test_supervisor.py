@@ -6,9 +6,12 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from itertools import repeat
 from pathlib import Path
+
+import pytest
 
 from mcppool.discovery.static import FixedSource
 from mcppool.spec.toml import loads_toml
@@ -48,11 +51,12 @@ def running() -> set[int]:
 
 @asynccontextmanager
 async def supervised(
-    count: int, watch: HangWatch, command: Callable[[int], list[str]] = program
+    count: int, watch: HangWatch, command: Callable[[int], list[str]] = program, configs: Iterable[str] = repeat(CONFIG)
 ) -> AsyncIterator[Supervisor]:
-    """A supervisor with so many workers that serve."""
-    snapshot = loads_toml(CONFIG)
-    supervisor = Supervisor(snapshot, count, command, FixedSource(snapshot), watch)
+    """A supervisor with so many workers that serve. `configs`: the texts of its configuration, as it reads them one
+    after another at its start and for each reload."""
+    snapshots = map(loads_toml, configs)
+    supervisor = Supervisor(loads_toml(CONFIG), count, command, lambda: FixedSource(next(snapshots)), watch)
     await supervisor.start(lambda: None)
     try:
         yield supervisor
@@ -98,6 +102,32 @@ async def test_a_worker_that_hangs_before_it_serves_is_killed_and_does_not_hold_
         supervisor.reload()
         await until(lambda: not supervisor.is_rolling, "the next reload is done")
         assert not pids(supervisor) & first
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("127.0.0.1:0", "127.0.0.1:1", "listener.listen"),
+        ("[metrics]", "workers = 7\n[metrics]", "listener.workers"),
+        ("enabled = false", "enabled = true", "metrics.enabled"),
+        ("http://127.0.0.1:9/mcp", "nothing", "endpoints"),
+    ],
+)
+async def test_a_reload_for_which_new_workers_are_not_enough_replaces_none(
+    old: str, new: str, key: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    files, asked = held(), [CONFIG, CONFIG.replace(old, new), CONFIG]
+    async with supervised(1, PATIENT, configs=asked) as supervisor:
+        first = pids(supervisor)
+        supervisor.reload()
+        await until(lambda: not supervisor.is_rolling, "the reload ends")
+        assert pids(supervisor) == first
+        supervisor.reload()
+        await until(lambda: not supervisor.is_rolling, "the reload ends")
+        assert not pids(supervisor) & first
+    (line,) = (line for line in capfd.readouterr().err.splitlines() if "rolling_reload_failed" in line)
+    assert key in line
+    assert not held() - files
 
 
 async def test_a_worker_that_cannot_be_started_is_started_later() -> None:
