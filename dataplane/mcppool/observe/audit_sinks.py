@@ -6,8 +6,12 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from mcppool.spec.sections.audit import AuditSpec
+
+MAX_OPENED: Final = 100
+"""Upper bound on how often a file is opened for one write, because other processes rename it."""
 
 
 def unwritable(path: str) -> str | None:
@@ -57,7 +61,11 @@ class DescriptorSink(AuditSink):
 
 
 class FileSink(AuditSink):
-    """A file that is renamed when it is full. One that somebody else has renamed or removed is opened anew."""
+    """A file that is renamed when it is full. One that somebody else has renamed or removed is opened anew.
+
+    Two processes have the same one while a worker takes the place of another. So each looks, renames and writes with a
+    lock of the file.
+    """
 
     def __init__(self, spec: AuditSpec) -> None:
         self._path = spec.file or ""
@@ -71,16 +79,18 @@ class FileSink(AuditSink):
     def write(self, lines: Sequence[bytes]) -> None:
         """Write all of the lines, or none."""
         data = _joined(lines)
-        size = self._open()
-        if size and size + len(data) > self._max_size:
-            self._rotate()
-            size = self._open()
-        try:
-            write_all(self._descriptor, data)
-        except OSError:
-            with contextlib.suppress(OSError):  # no half of a line, and no line twice
-                os.ftruncate(self._descriptor, size)
-            raise
+        for _ in range(MAX_OPENED):
+            self._open()
+            with _locked(self._descriptor):
+                if not self._is_there():
+                    continue  # another process has renamed it before we had the lock
+                size = os.fstat(self._descriptor).st_size
+                if size and size + len(data) > self._max_size:
+                    self._rename()
+                    continue
+                self._append(data, size)
+                return
+        raise OSError(f"{self._path} is renamed again and again")
 
     def close(self) -> None:
         """Close the file."""
@@ -88,21 +98,32 @@ class FileSink(AuditSink):
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _open(self) -> int:
-        """Open the file, unless it is the one that is open; its size."""
-        if self._descriptor >= 0:
-            ours = os.fstat(self._descriptor)
-            with contextlib.suppress(FileNotFoundError):
-                there = os.stat(self._path)
-                if (there.st_ino, there.st_dev) == (ours.st_ino, ours.st_dev):
-                    return ours.st_size
+    def _open(self) -> None:
+        """Open the file, unless it is the one that is open."""
+        if self._descriptor >= 0 and not self._is_there():
             self.close()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
-        self._descriptor = os.open(self._path, flags, 0o600)
-        return os.fstat(self._descriptor).st_size
+        if self._descriptor < 0:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
+            self._descriptor = os.open(self._path, flags, 0o600)
 
-    def _rotate(self) -> None:
-        self.close()
+    def _is_there(self) -> bool:
+        """Whether the open file still has its name."""
+        try:
+            there = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        ours = os.fstat(self._descriptor)
+        return (there.st_ino, there.st_dev) == (ours.st_ino, ours.st_dev)
+
+    def _append(self, data: bytes, size: int) -> None:
+        try:
+            write_all(self._descriptor, data)
+        except OSError:
+            with contextlib.suppress(OSError):  # no half of a line, and no line twice
+                os.ftruncate(self._descriptor, size)
+            raise
+
+    def _rename(self) -> None:
         for number in range(self._keep - 1, 0, -1):
             with contextlib.suppress(FileNotFoundError):
                 os.replace(f"{self._path}.{number}", f"{self._path}.{number + 1}")

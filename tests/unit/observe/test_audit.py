@@ -180,3 +180,21 @@ def test_processes_that_share_standard_output_do_not_mix_their_lines() -> None:
         lines = reader.read().splitlines()
     assert [writer.wait() for writer in writers] == [0, 0]
     assert sorted(lines) == [b"a" * 30_000] * 120 + [b"b" * 30_000] * 120
+
+
+def test_processes_that_share_a_file_lose_no_line_when_it_is_full(tmp_path: Path) -> None:
+    program = (
+        "import sys; from mcppool.observe.audit_sinks import FileSink\n"
+        "from mcppool.spec.sections.audit import AuditSpec\n"
+        "sink = FileSink(AuditSpec(type='file', file=sys.argv[1], max_size='64KiB', keep=1000))\n"
+        "sys.stdin.read()\n"
+        "for number in range(400): sink.write([b'%s %d %s' % (sys.argv[2].encode(), number, b'x' * 20_000)])"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "audit")]
+    writers = [subprocess.Popen([*command, letter], stdin=subprocess.PIPE) for letter in "ab"]
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.close()
+    assert [writer.wait() for writer in writers] == [0, 0]
+    found = sorted(line[:-20_000] for file in tmp_path.iterdir() for line in file.read_bytes().splitlines())
+    assert found == sorted(b"%s %d " % (letter, number) for letter in (b"a", b"b") for number in range(400))
