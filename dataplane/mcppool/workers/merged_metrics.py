@@ -55,6 +55,9 @@ HIGHEST: Final = frozenset(
     }
 )
 
+PLACES: Final = {"pool": "pool", "server_id": "pool", "endpoint": "endpoint"}
+"""Labels that name a pool or an endpoint."""
+
 Labels = tuple[tuple[str, str], ...]
 SentExemplar = tuple[dict[str, str], float, float]
 """Labels, value, and wall-clock time in seconds."""
@@ -101,6 +104,26 @@ def counts(families: Iterable[Sent], ended: Iterable[MergedFamily] = ()) -> list
     """The counters and histograms among these families, added to those of processes that have ended before."""
     only: list[Sent] = [family for family in families if family[2] != "gauge"]
     return merged([(0, only)], ended)
+
+
+def still_there(ended: Iterable[MergedFamily], live: Iterable[Iterable[Sent]]) -> list[MergedFamily]:
+    """The counts of processes that have ended, without those of pools and endpoints that no live process has: as in one
+    process, the series of an endpoint go with it, or there would be more and more of them."""
+    known = {
+        place for families in live for _, _, _, samples in families for _, labels, _, _ in samples
+        for place in _places(labels.items())
+    }  # fmt: skip
+    found = []
+    for family in ended:
+        kept = {key: value for key, value in family.samples.items() if known.issuperset(_places(key[1]))}
+        exemplars = {key: value for key, value in family.exemplars.items() if key in kept}
+        found.append(MergedFamily(family.name, family.text, family.type, kept, exemplars))
+    return found
+
+
+def _places(labels: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The pool and the endpoint that the labels name."""
+    return [(PLACES[label], value) for label, value in labels if label in PLACES]
 
 
 def as_metrics(families: Iterable[MergedFamily]) -> Iterator[Metric]:

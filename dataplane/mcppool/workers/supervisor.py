@@ -30,7 +30,7 @@ from mcppool.wire.sealing import generate_key_line
 from mcppool.workers import sockets
 from mcppool.workers.hang_watch import HangWatch
 from mcppool.workers.merged_gateways import merged_gateways
-from mcppool.workers.merged_metrics import MergedFamily, counts, merged
+from mcppool.workers.merged_metrics import MergedFamily, counts, merged, still_there
 from mcppool.workers.switchboard import Switchboard
 from mcppool.workers.worker_process import Place, WorkerProcess, ask_each, how_it_ended
 
@@ -184,6 +184,8 @@ class Supervisor:
         """The metrics of all workers, of those that have ended, too. A worker that does not answer in time counts with
         what it last told, so that no counter goes back."""
         answered = {worker for worker, _ in await ask_each(self.workers, timeout, WorkerProcess.ask_metrics)}
+        if answered.issuperset(self.workers) and answered:
+            self.counted = still_there(self.counted, [worker.last for worker in self.workers])
         ended, answers = self.counted, []
         for worker in self.workers:  # without a wait from here on: one that ends is in `counted`, or here
             if worker in answered:

@@ -12,7 +12,7 @@ from mcppool.observe.metrics import GatewayMetrics
 from mcppool.observe.status_json import config_body, load_body, status_body
 from mcppool.observe.views import ComponentHealth, ConfigView, EndpointView, LossView, PoolView, RejectedConfig
 from mcppool.workers import merged_metrics
-from mcppool.workers.merged_metrics import HIGHEST, LOWEST, SUMMED, as_metrics, counts, merged, sent
+from mcppool.workers.merged_metrics import HIGHEST, LOWEST, SUMMED, as_metrics, counts, merged, sent, still_there
 from mcppool.workers.merged_status import merged_config, merged_health, merged_load, merged_ready, merged_status
 
 URL = "http://127.0.0.1:8001/mcp"
@@ -20,12 +20,12 @@ PER_WORKER = {"mcppool_endpoint_latency_seconds", "mcppool_endpoint_health_score
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
 
-def view(calls: int, *, available: bool = True, breaker: str = "closed") -> PoolView:
+def view(calls: int, *, available: bool = True, breaker: str = "closed", url: str = URL) -> PoolView:
     return PoolView(
         "search",
         (
             EndpointView(
-                URL, available=available, state="available" if available else "ejected", weight=100,
+                url, available=available, state="available" if available else "ejected", weight=100,
                 active_requests=calls, latency=0.01 * calls, score=0.5, requests=calls, sessions=calls,
                 connections={"connected": calls}, breakers={"find": breaker},
             ),
@@ -34,14 +34,14 @@ def view(calls: int, *, available: bool = True, breaker: str = "closed") -> Pool
     )  # fmt: skip
 
 
-def families(calls: int, *, available: bool = True) -> list[merged_metrics.Sent]:
+def families(calls: int, *, available: bool = True, url: str = URL) -> list[merged_metrics.Sent]:
     metrics = GatewayMetrics()
     pool = metrics.pool("search")
     pool.known_tools = frozenset({"find"})
     pool.tool("find").success += calls
     pool.tool("find").duration.observe(0.1)
     found = GatewayCollector(
-        metrics, lambda: [view(calls, available=available)], lambda: ConfigView(hash="h")
+        metrics, lambda: [view(calls, available=available, url=url)], lambda: ConfigView(hash="h")
     ).collect()
     return [sent(family) for family in found]
 
@@ -80,6 +80,17 @@ def test_the_counts_of_a_worker_that_has_ended_stay() -> None:
     tool = {"server_id": "search", "tool_name": "find"}
     assert value(found, "mcp_tool_executions_total", **tool, status="success") == 10
     assert value(found, "mcppool_endpoint_active_requests", pool="search", endpoint=URL) == 2
+
+
+def test_the_counts_of_ended_workers_go_with_the_pool_and_the_endpoint() -> None:
+    ended = counts(families(7))
+    kept = still_there(ended, [families(1)])
+    assert samples(kept) == samples(ended)
+    left = samples(still_there(ended, [families(1, url="http://127.0.0.1:8002/mcp")]))
+    assert left == {key: value for key, value in samples(ended).items() if ("endpoint", URL) not in key[1]}
+    nothing = samples(still_there(ended, [[("calls", "", "counter", [("calls_total", {"pool": "other"}, 1.0, None)])]]))
+    assert not [key for key in nothing if {"pool", "server_id", "endpoint"} & dict(key[1]).keys()]
+    assert nothing
 
 
 def test_every_gauge_has_a_rule_of_its_own() -> None:
