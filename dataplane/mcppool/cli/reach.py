@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import re
 
+from mcppool.tls_failure import tls_failure
+
 _BIND = re.compile(r"bind on address \('([^']*)', ([0-9]+)")
 
 
@@ -18,7 +20,7 @@ def why_unreachable(error: BaseException) -> str:
         return f"connection refused: nothing listens at {error.host}:{error.port}"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the connection was closed without an answer"
-    return str(error) or "no answer in time"
+    return tls_failure(error) or str(error) or "no answer in time"
 
 
 def why_not_served(error: OSError) -> str:

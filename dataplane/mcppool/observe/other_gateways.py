@@ -15,6 +15,7 @@ from mcppool.observe.gateway_addresses import PATIENCE, Address, addresses_of, o
 from mcppool.observe.history.history import History
 from mcppool.observe.history.slots import GatewaySlot
 from mcppool.observe.problems import DEGRADED, problems
+from mcppool.tls_failure import tls_failure
 
 Body = dict[str, Any]
 Merge = Callable[[Sequence[tuple[str, Body]]], Body]
@@ -157,7 +158,7 @@ async def _answer(
     except TimeoutError:
         return f"no answer within {PATIENCE:.0f} s"
     except (aiohttp.ClientError, OSError, ValueError, asyncio.IncompleteReadError) as error:
-        return str(error) or type(error).__name__
+        return tls_failure(error) or str(error) or type(error).__name__
     return body if isinstance(body, dict) and "instance" in body else "this is not a gateway of this version"
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from mcppool.cli.main import main
 from mcppool.cli.reach import why_not_served, why_unreachable
+from tests.certificates import make_server_certificate
+from tests.servers.plain import plain_server
 from tests.servers.scripted import ScriptedServer
 
 
@@ -33,6 +35,22 @@ def test_a_call_to_a_closed_port_reports_it(capsys: pytest.CaptureFixture[str]) 
     told = capsys.readouterr()
     assert f"127.0.0.1:{port}: connection refused" in told.err
     assert json.loads(told.out)["data"] == {"reason": "no_catalog", "delivered": "no", "attempts": 0}
+
+
+async def test_a_port_without_tls_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    async with plain_server() as port:
+        assert await asyncio.to_thread(main, ["status", f"https://127.0.0.1:{port}"]) == 2
+    assert "it does not speak TLS: use http:// in place of https://" in capsys.readouterr().err
+
+
+async def test_a_certificate_that_is_not_trusted_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = make_server_certificate(tmp_path)
+    async with plain_server(own) as port:
+        assert await asyncio.to_thread(main, ["status", f"https://127.0.0.1:{port}"]) == 2
+    said = capsys.readouterr().err
+    assert "its certificate is refused: unable to get local issuer certificate" in said
 
 
 def test_other_errors_keep_their_words() -> None:

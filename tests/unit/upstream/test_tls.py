@@ -18,6 +18,7 @@ from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.target import Target
 from mcppool.upstream.http.tls import UpstreamTls
 from tests.certificates import ServerCertificate, make_server_certificate
+from tests.servers.plain import plain_server
 from tests.unit.upstream.line import ask
 from tests.unit.upstream.transports import OK
 
@@ -72,9 +73,15 @@ async def test_a_server_of_our_own_authority_is_trusted_and_no_other(tmp_path: P
     async with serving(ours) as port:
         assert await status(port, UpstreamTlsSpec(ca_file=str(ours.ca))) == 200
         for spec in (UpstreamTlsSpec(ca_file=str(other.ca)), UpstreamTlsSpec()):
-            with pytest.raises(ConnectFailed, match="verify failed") as failure:
+            with pytest.raises(ConnectFailed, match="its certificate is refused: ") as failure:
                 await status(port, spec)
             assert not failure.value.sent
+
+
+async def test_a_server_that_answers_in_plain_text_is_the_reason_that_is_given() -> None:
+    async with plain_server() as port:
+        with pytest.raises(ConnectFailed, match="it does not speak TLS: use http:// in place of https://"):
+            await status(port, UpstreamTlsSpec())
 
 
 async def test_the_name_must_be_the_servers(tmp_path: Path) -> None:

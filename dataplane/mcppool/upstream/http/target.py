@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mcppool.spec.address import split_authority, without_brackets
+from mcppool.tls_failure import tls_failure
 from mcppool.upstream.failures import ConnectFailed
 from mcppool.upstream.http.connection import Connection, ConnectionOwner
 from mcppool.upstream.http.sockets import EndpointSockets
@@ -46,7 +47,7 @@ class Target:
             if self.path is not None:
                 trouble = self.trouble() if self.trouble is not None else ""
                 raise ConnectFailed(trouble or str(error), ours=getattr(error, "errno", None) in OUR_OWN) from error
-            why = str(error) or f"no connection within {timeout:g} s"
+            why = tls_failure(error) or str(error) or f"no connection within {timeout:g} s"
             if isinstance(error, ConnectionRefusedError):  # the event loops word it differently
                 why = "connection refused: nothing listens there"
             late = None if str(error) else "connection_pool.connection_timeout"

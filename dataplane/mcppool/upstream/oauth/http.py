@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Final, NamedTuple
 
+from mcppool.tls_failure import tls_failure
 from mcppool.tls_files import UnusableTlsFile, client_context
 from mcppool.upstream.oauth.token_response import TokenUnavailable
 
@@ -67,4 +68,4 @@ async def send(
     except TimeoutError as error:
         raise TokenUnavailable(f"{url} does not answer within {PATIENCE:g} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise TokenUnavailable(f"{url} cannot be asked: {error}") from error
+        raise TokenUnavailable(f"{url} cannot be asked: {tls_failure(error) or error}") from error
