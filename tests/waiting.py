@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-async def until(condition: Callable[[], object], what: str, limit: float = 60.0) -> None:
+async def until(condition: Callable[[], object], what: str, limit: float = 120.0) -> None:
     """Return when `condition()` is true. Raises AssertionError, saying `what`, after `limit` seconds."""
     deadline = time.monotonic() + limit
     while not condition():

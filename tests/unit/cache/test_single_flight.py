@@ -82,7 +82,7 @@ async def test_no_waiter_waits_for_ever_whatever_cancellations_happen(cancelled:
         for _ in range(pause):
             await asyncio.sleep(0)
     desk.release.set()
-    results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+    results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
     for n, result in enumerate(results):
         assert isinstance(result, asyncio.CancelledError) if n in cancelled else isinstance(result, str)
     assert len(desk.flights) == 0

@@ -61,7 +61,7 @@ class Race:
 
     async def play(self, after: float = SOON) -> None:
         pool = self.pool
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await Hedging(pool.settings, self.picker, pool.budget, self, pool.feedback, pool.metrics).run(
                 self.attempt, after
             )

@@ -255,7 +255,7 @@ class Play:
         for _ in range(10):
             await asyncio.sleep(0)
         left = asyncio.all_tasks() - {asyncio.current_task()}
-        async with asyncio.timeout(5):  # a session's move in progress is bounded by its time-outs
+        async with asyncio.timeout(60):  # a session's move in progress is bounded by its time-outs
             await asyncio.gather(*left, return_exceptions=True)
 
     @property

@@ -255,7 +255,7 @@ async def test_a_limit_that_is_learned_follows_each_endpoint() -> None:
     for number in range(2 * WINDOW):
         limits.answered(one, "read", 0.1, 1 if number < WINDOW else int(START))
     assert one.places > START
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 60)
     limits.overloaded(two)
     assert two.places < START
     for gates in held:

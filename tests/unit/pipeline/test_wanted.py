@@ -79,7 +79,7 @@ def test_all_together_have_a_limit_in_bytes() -> None:
 async def listen(uris: list[Any]) -> tuple[int, dict[str, Any]]:
     heard = Heard()
     call = call_of("subscriptions/listen", notifications={"resourceSubscriptions": uris})
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await pool_of("", "a").serve(call, heard)
     return heard.status, json.loads(heard.body)["error"]
 

@@ -57,10 +57,10 @@ class Nobody:
 async def status(port: int, spec: UpstreamTlsSpec, *, tls: UpstreamTls | None = None, host: str = "127.0.0.1") -> int:
     """The status of one request."""
     target = Target("127.0.0.1", port, tls or UpstreamTls(spec), f"{host}:{port}")
-    connection = await target.connect(asyncio.get_running_loop(), Nobody(), 5.0)
+    connection = await target.connect(asyncio.get_running_loop(), Nobody(), 60.0)
     try:
         now = asyncio.get_running_loop().time()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             response = await ask(connection, b"GET / HTTP/1.1\r\n\r\n", now, now + 9e9, 9e9, now + 9e9)
         return response.status
     finally:

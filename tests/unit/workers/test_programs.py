@@ -104,7 +104,7 @@ async def test_programs_start_with_their_first_user_and_end_when_neither_worker_
     supervised.programs.configure(snapshot("--other"))
     assert not made[0].stopped, "a worker still uses them"
     supervised.hear(3, "leave_programs", KEY)
-    await until(lambda: made[0].stopped, "they have ended", 5)
+    await until(lambda: made[0].stopped, "they have ended")
     await supervised.programs.stop()
     assert len(made) == 1
 
@@ -132,7 +132,7 @@ async def test_programs_that_are_wanted_again_while_they_end_start_again(
     supervised.hear(1, "leave_programs", KEY)
     supervised.programs.configure(snapshot())
     supervised.hear(1, "use_programs", KEY)
-    await until(lambda: len(made) == 2, "they run again", 5)
+    await until(lambda: len(made) == 2, "they run again")
     assert made[0].stopped
     assert not made[1].stopped
     await supervised.programs.stop()
