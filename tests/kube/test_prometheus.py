@@ -81,7 +81,7 @@ async def calls(gateway: Gateway, pool: str, tool: str, stop: asyncio.Event) -> 
     """Call a tool again and again, whatever the result."""
     headers, body = modern_call(tool)
     url = f"http://{HOST}:{gateway.port}/{pool}/mcp"
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(120)) as http:
         while not stop.is_set():
             async with http.post(url, data=body, headers=headers) as answer:
                 await answer.read()
@@ -195,9 +195,9 @@ async def _mended(
 
 
 async def _firing(prometheus: Prometheus, alerts: set[str]) -> None:
-    """Wait until all of these fire."""
-    deadline = time.monotonic() + PATIENCE
-    while missing := alerts - prometheus.firing():
+    """Wait until each of these has fired; where a breaker tries a call, or a scrape is late, one may pause."""
+    deadline, missing = time.monotonic() + PATIENCE, alerts
+    while missing := missing - prometheus.firing():
         assert time.monotonic() < deadline, f"not firing: {missing}"
         await asyncio.sleep(0.1)
 
