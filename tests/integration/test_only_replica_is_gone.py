@@ -14,7 +14,7 @@ from tests.servers.handshakes import Handshakes
 from tests.waiting import until
 
 SECTIONS = """[pools.timeouts]
-request = "6s"
+request = "15s"
 [pools.outlier_detection]
 suspect_after = "300ms"
 hung_after = "300ms"

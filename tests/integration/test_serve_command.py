@@ -60,6 +60,8 @@ async def start(served: list[Served], *command: str, replicas: int | None = None
 
 async def test_three_of_a_program_serve_clients_of_both_eras_and_end_with_the_gateway(served: list[Served]) -> None:
     front = await start(served, sys.executable, SERVER)
+    # Calls before that would take the processor that the programs need for their start.
+    await until(lambda: front.log.count("server_started") == 3, "all three have started", 240)
     seen: set[int] = set()
     async with Client(front.url) as client, asyncio.timeout(240):
         while len(seen) < 3:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from time import monotonic
 
 import aiohttp
 import pytest
@@ -14,21 +16,35 @@ from tests.servers.faults import Exchange, FaultServer
 from tests.servers.handshakes import Handshakes
 from tests.waiting import until
 
-# Half of a gateway's modules take longer than this to load.
+# Each module of the gateway takes this long to load here, so that half of them take longer than a check may.
+SLOW_MODULES = """
+import importlib.machinery, time
+
+def exec_module(loader, module, load=importlib.machinery.SourceFileLoader.exec_module):
+    if module.__name__.startswith("mcppool."):
+        time.sleep(0.03)
+    load(loader, module)
+
+importlib.machinery.SourceFileLoader.exec_module = exec_module
+"""
 SHORT = """
 [pools.health_check]
-timeout = "400ms"
+timeout = "3s"
 [pools.connection_pool]
-connection_timeout = "400ms"
+connection_timeout = "3s"
 health_check_interval = "1h"
 """
 
 
 async def test_the_first_checks_of_servers_are_not_late_because_the_gateway_is_still_loading(
-    gateway: GatewayFactory,
+    gateway: GatewayFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_MODULES)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    began = monotonic()
     async with FaultServer() as server:
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=SHORT))
+        assert monotonic() - began > 6, "half of it takes longer than a check may"
         assert front.metric(f'mcppool_endpoint_available{{pool="demo",endpoint="{server.url}"}}') == 1
         assert "endpoint_state" not in front.log
 

@@ -123,12 +123,12 @@ async def test_a_call_that_is_alive_is_cut_by_nothing_but_silence(block: str, ga
         await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(24):
             await exchange.send(b"8\r\n: here\n\n\r\n")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.25)
         event = b"data: %b\n\n" % json.dumps(exchange.answer()).encode()
         await exchange.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(event), event))
 
-    async with FaultServer(events(24, pause=0.1, ends=True) if block == "progress" else comments) as server:
-        sections = timeouts(request="1500ms", first_byte="1500ms") + '[pools.tools.write]\ntimeout = "1500ms"\n'
+    async with FaultServer(events(24, pause=0.25, ends=True) if block == "progress" else comments) as server:
+        sections = timeouts(request="4s", first_byte="4s") + '[pools.tools.write]\ntimeout = "4s"\n'
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
         answer = await ask(front, tool_call("write"))
         assert b'"result"' in answer.body
@@ -230,7 +230,7 @@ async def test_an_answer_that_waits_in_its_socket_is_read_before_anything_expire
 
     async with FaultServer(late) as server:
         kept = '[pools.cache]\ntype = "memory"\n[pools.tools."*"]\nidempotent = true\ncache_ttl = "1m"\n'
-        sections = timeouts(request="2s", first_byte="2s") + (kept if calls > 1 else "")
+        sections = timeouts(request="5s", first_byte="5s") + (kept if calls > 1 else "")
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
         calling = [asyncio.create_task(ask(front, tool_call("write")))]
         await until(lambda: server.calls("write"), "the call is at the server")
@@ -242,7 +242,7 @@ async def test_an_answer_that_waits_in_its_socket_is_read_before_anything_expire
             began = monotonic()
             gate.set()
             await until(lambda: answered, "it is answered")
-            await until(lambda: monotonic() - began > 5.0, "every time-out is over")
+            await until(lambda: monotonic() - began > 7.0, "every time-out is over")
         finally:
             front.resume()
         for answer in await asyncio.gather(*calling):
@@ -264,7 +264,7 @@ async def test_a_check_whose_answer_waits_in_its_socket_makes_no_endpoint_hang(g
 
     async with FaultServer(late, everything=True) as server:
         sections = (
-            f'[pools.connection_pool]\n{NO_CHECKS}[pools.health_check]\ntimeout = "2s"\n'
+            f'[pools.connection_pool]\n{NO_CHECKS}[pools.health_check]\ntimeout = "5s"\n'
             '[pools.outlier_detection]\nsuspect_after = "100ms"\n'
         )
         front = await asyncio.to_thread(gateway, pool_toml(server.url, sections=sections))
@@ -275,7 +275,7 @@ async def test_a_check_whose_answer_waits_in_its_socket_makes_no_endpoint_hang(g
             began = monotonic()
             gate.set()
             await until(lambda: len(answered) >= 2, "both are answered")
-            await until(lambda: monotonic() - began > 4.0, "every time-out is over")
+            await until(lambda: monotonic() - began > 7.0, "every time-out is over")
         finally:
             front.resume()
         assert b'"result"' in (await calling).body
