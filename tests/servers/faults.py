@@ -222,7 +222,6 @@ class FaultServer:
         self.connections = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._encrypted: set[asyncio.WriteTransport] = set()
 
     @property
     def connected(self) -> int:
@@ -292,18 +291,23 @@ class FaultServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        # The end of TLS would wait for the other side's part, and outlive the test's loop.
-        for transport in self._encrypted:
-            transport.abort()
-        self._encrypted.clear()
+        if self._tls is not None:
+            self._abort_all()
+            await asyncio.sleep(0)  # in which the sockets close
+
+    def _abort_all(self) -> None:
+        """End what is encrypted: the end of TLS would wait for the other side's part, and outlive the test's loop. So
+        would a connection whose handshake is not over, which has never reached `_serve`."""
+        transports = asyncio.get_running_loop()._transports  # type: ignore[attr-defined]  # nothing else knows them all
+        for transport in list(transports.values()):
+            if transport.get_extra_info("sockname") == (HOST, self.port):
+                transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        if self._tls is not None:
-            self._encrypted.add(writer.transport)
         try:
             keep = True
             while keep:
