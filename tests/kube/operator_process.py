@@ -14,8 +14,8 @@ from tests.requirements import need_program
 from tests.waiting import until
 from tests.written_lines import written_lines
 
-IMPATIENT = ("--lease-duration=6", "--renew-deadline=4", "--retry-period=0.5")
-"""For tests that wait until a Lease has run out."""
+IMPATIENT = ("--lease-duration=15", "--renew-deadline=10", "--retry-period=0.5")
+"""For tests that wait until a Lease has run out. A busy API server takes seconds for a renewal."""
 
 
 class Operator:

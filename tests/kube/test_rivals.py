@@ -84,7 +84,7 @@ async def test_a_pool_is_left_to_who_has_it_and_taken_over_when_that_one_is_gone
             assert "deployments" not in written()
             # Killed, not told to stop: its Lease is still held, and runs out.
             mine.process.kill()
-            mine.process.wait(10)
+            mine.process.wait(60)
             theirs = "mcppool-system/rival"
             await admin.until(POOL, "search", lambda found: owner(found) == theirs, "it is taken over")
             await admin.until(DEPLOYMENT, GATEWAY, lambda found: image(found).endswith(":other"), "and looked after")
