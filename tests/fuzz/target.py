@@ -33,6 +33,8 @@ GROWTH = 64
 """MiB by which the gateway may be larger in the end: caches and allocators fill within the first seconds."""
 SPARE = 8
 """Descriptors and tasks that checks and idle connections have at one time and not at another."""
+LAG_IS_SEEN_WITHIN = 2.0
+"""Seconds after which no answer of `/livez` speaks of a lag any more: it is measured twice a second."""
 BAD_WORDS = re.compile(r"defect|unhandled_exception|Traceback|task_failed|admin_request_failed")
 DEFECT = b"A defect in the gateway"
 
@@ -142,6 +144,7 @@ class Target:
         self._sessions: dict[str, bytes] = {}
         self._read = 0  # bytes of the log that were looked at
         self._silent: list[str] = []  # faults in answers of /livez
+        self._waits: list[tuple[float, float]] = []  # the time, and the gateway's wait for a processor until then
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
@@ -275,6 +278,10 @@ class Target:
         status = Path(f"/proc/{self.front.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) >> 10
 
+    def waited(self) -> float:
+        """Seconds for which the gateway's loop was ready to run and got no processor."""
+        return int(Path(f"/proc/{self.front.pid}/schedstat").read_text().split()[1]) / 1e9
+
     def demand_health(self) -> None:
         """No defect since the last look, and the gateway answers."""
         assert self.front.alive
@@ -302,14 +309,22 @@ class Target:
         while not self._over.wait(0.2):
             connection = http.client.HTTPConnection(HOST, self.front.admin_port, timeout=PATIENCE)
             try:
+                self._waits.append((time.monotonic(), self.waited()))
                 connection.request("GET", "/livez")
                 response = connection.getresponse()
                 if response.status != 200:
-                    self._silent.append(f"/livez: {response.status} {response.read().decode()}")
+                    self._look_into(response.status, response.read().decode())
             except (OSError, http.client.HTTPException) as error:
                 self._silent.append(f"/livez: {error!r}")
             finally:
                 connection.close()
+
+    def _look_into(self, status: int, body: str) -> None:
+        """The gateway calls itself dead. It is not where its loop only got no processor on a busy machine."""
+        lag = json.loads(body).get("loopLag", 0.0)
+        before = [waited for at, waited in self._waits if at <= time.monotonic() - lag - LAG_IS_SEEN_WITHIN]
+        if lag - (self.waited() - (before[-1] if before else 0.0)) > 1.0:
+            self._silent.append(f"/livez: {status} {body}")
 
     def _do(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)
