@@ -56,11 +56,11 @@ class SharedStore(ABC):
     kind: str
 
     @abstractmethod
-    def section(self, *, timeout: str = "10s") -> str:
+    def section(self, *, timeout: str = "60s") -> str:
         """The lines of `[cache]`."""
 
     @abstractmethod
-    def link(self, pool: str = POOL, ring: KeyRing = RINGS[0], timeout: float = 10.0) -> Link:
+    def link(self, pool: str = POOL, ring: KeyRing = RINGS[0], timeout: float = 60.0) -> Link:
         """A link of one gateway."""
 
     @abstractmethod
@@ -103,10 +103,10 @@ class InRedis(SharedStore):
     def __init__(self, server: RedisServer) -> None:
         self.server = server
 
-    def section(self, *, timeout: str = "10s") -> str:
+    def section(self, *, timeout: str = "60s") -> str:
         return f'type = "redis"\nredis_url = "{self.server.address}"\nredis_timeout = "{timeout}"\n'
 
-    def link(self, pool: str = POOL, ring: KeyRing = RINGS[0], timeout: float = 10.0) -> RedisLink:
+    def link(self, pool: str = POOL, ring: KeyRing = RINGS[0], timeout: float = 60.0) -> RedisLink:
         return RedisLink(self.server.address, pool, {}, ring, timeout=timeout)
 
     def store(self, link: RedisLink, now: Callable[[], float] = time) -> RedisStore:
@@ -145,14 +145,14 @@ class InDatabase(SharedStore):
     url = ""
     password_file: str | None = None
 
-    def section(self, *, timeout: str = "10s") -> str:
+    def section(self, *, timeout: str = "60s") -> str:
         password = f'sql_password_file = "{self.password_file}"\n' if self.password_file else ""
         return f'type = "sql"\nsql_url = "{self.url}"\nsql_timeout = "{timeout}"\n{password}'
 
-    def database(self, timeout: float = 10.0) -> Database:
+    def database(self, timeout: float = 60.0) -> Database:
         return database_of(self.url, timeout=timeout, password_file=self.password_file)
 
-    def link(self, pool: str = POOL, ring: KeyRing = RINGS[0], timeout: float = 10.0) -> SqlLink:
+    def link(self, pool: str = POOL, ring: KeyRing = RINGS[0], timeout: float = 60.0) -> SqlLink:
         return SqlLink(self.database(timeout), pool, {}, ring, timeout=timeout)
 
     def store(self, link: SqlLink, now: Callable[[], float] = time) -> SqlStore:

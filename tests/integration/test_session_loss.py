@@ -41,7 +41,7 @@ async def test_calls_of_one_session_that_are_in_flight_when_its_replica_dies_all
     front = gateway(pool_toml(*urls_of(replicas), sections=ROOM))
     await session.open(front)
     home = await session.whoami(front)
-    slow = call("slow", seconds=2.0)
+    slow = call("slow", seconds=5.0)
     calls = [asyncio.ensure_future(session.post(front, {**slow, "id": number})) for number in range(8)]
     await until(lambda: len(executions(ledger, "slow")) == 8, "all are at work")
     home_of(home, replicas).kill()
