@@ -19,9 +19,9 @@ from tests.servers import Gateway, Replica, executions, pool_toml, urls_of
 from tests.waiting import until
 
 SUSPECT_AFTER = 1.5
-CHECK = 1.0
+CHECK = 4.0  # more than a live replica takes for an answer on a busy machine
 GRAIN = 0.2  # of the sweeps that see that a time is over
-BUSY = 10.0  # seconds that a busy machine may take for the rest
+BUSY = 30.0  # seconds that a busy machine may take for the rest
 
 SECTIONS = f"""
 [pools.load_balancer]
@@ -54,6 +54,11 @@ async def took(client: Client, tool: str, **arguments: Any) -> float:
     return monotonic() - began
 
 
+def attempts(front: Gateway, replica: Replica) -> float:
+    """Number of attempts that the gateway has sent to a replica."""
+    return front.metric(f'mcppool_endpoint_requests_total{{pool="demo",endpoint="{replica.url}"}}')
+
+
 def out(front: Gateway) -> int:
     """Number of ejections of a replica for failed calls."""
     return front.log.count("state=hung") + front.log.count("endpoint_ejected")
@@ -67,11 +72,11 @@ async def test_a_hung_replica_costs_one_call_one_suspicion_and_later_ones_nothin
     async with Client(front.url) as client:
         for _ in range(6):
             await took(client, tool, **arguments)
+        before = attempts(front, replicas[0])
         replicas[0].pause()
         times = [await took(client, tool, **arguments) for _ in range(30)]
-        waited = [seconds for seconds in times if seconds >= SUSPECT_AFTER]
-        assert len(waited) == 1, "one call in a row of three goes there, and after it none"
-        assert waited[0] < SUSPECT_AFTER + CHECK + 2 * GRAIN + BUSY
+        assert attempts(front, replicas[0]) - before == 1, "one call in a row of three goes there, and after it none"
+        assert SUSPECT_AFTER <= max(times) < SUSPECT_AFTER + CHECK + 2 * GRAIN + BUSY
         assert out(front) == 1
         replicas[0].resume()
         await until(lambda: front.log.rfind("state=available") > front.log.rfind("state=hung"), "it is back")
@@ -83,10 +88,11 @@ async def test_calls_that_wait_at_a_hung_replica_at_once_move_on_together(
     front = await start(gateway, replicas)
     async with Client(front.url) as client:
         await took(client, "whoami")
+        before = attempts(front, replicas[0])
         replicas[0].pause()
         began = monotonic()
-        times = await asyncio.gather(*(took(client, "whoami") for _ in range(12)))
-        assert sum(seconds >= SUSPECT_AFTER for seconds in times) == 4, "a third of them was there"
+        await asyncio.gather(*(took(client, "whoami") for _ in range(12)))
+        assert attempts(front, replicas[0]) - before == 4, "a third of them was there"
         assert monotonic() - began < SUSPECT_AFTER + CHECK + 2 * GRAIN + BUSY
         replicas[0].resume()
 
@@ -100,7 +106,7 @@ async def test_a_write_at_a_hung_replica_stays_there_and_is_executed_once(
         replicas[0].pause()
         writes = [asyncio.create_task(took(client, "write", key=f"k{n}")) for n in range(3)]
         await until(lambda: "state=hung" in front.log, "the replica is found to hang")
-        assert sum(task.done() for task in writes) == 2
+        await until(lambda: sum(task.done() for task in writes) == 2, "the others have written elsewhere")
         replicas[0].resume()
         await asyncio.gather(*writes)
     assert sorted(line["key"] for line in executions(ledger, "write")) == ["k0", "k1", "k2"]

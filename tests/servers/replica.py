@@ -144,6 +144,11 @@ def build(name: str, ledger: Ledger) -> MCPServer:
     return mcp
 
 
+KEEP_ALIVE = 3600
+"""Seconds for which uvicorn keeps an idle connection. In a process that a test has paused for longer, it would close
+connections before it reads the calls that wait in them."""
+
+
 def lagging(app: Any, seconds: float) -> Any:
     """`app`, to which every request comes so much later."""
 
@@ -166,15 +171,12 @@ def main() -> None:
     parser.add_argument("--lag", type=float, default=0.0, help="seconds that every answer takes longer")
     options = parser.parse_args()
     server = build(options.name, Ledger(options.log, options.name))
-    if options.lag:
-        app = server.streamable_http_app(json_response=options.json, stateless_http=options.stateless)
-        uvicorn.run(lagging(app, options.lag), port=options.port, log_level="info")
-        return
-    server.run(
-        transport="streamable-http",
+    app = server.streamable_http_app(json_response=options.json, stateless_http=options.stateless)
+    uvicorn.run(
+        lagging(app, options.lag) if options.lag else app,
         port=options.port,
-        json_response=options.json,
-        stateless_http=options.stateless,
+        log_level="info",
+        timeout_keep_alive=KEEP_ALIVE,
     )
 
 
