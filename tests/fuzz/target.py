@@ -102,6 +102,8 @@ endpoints = ["{modern}", "{modern}?replica=2"]
   [pools.load_balancer]
   strategy = "consistent_hash"
   hash_key = "tool"
+  [pools.timeouts]
+  request = "20s"
   [pools.retry_policy]
   hedge_after = "20ms"
   [pools.cache]

@@ -90,7 +90,7 @@ def test_streams_bring_anything(target: Target, seconds: float) -> None:
         nonlocal tried
         asked, script = lie
         tried += 1
-        ask(target, ENDLESS[asked], script, ends, first=0.3, lull=0.05)
+        ask(target, ENDLESS[asked], script, ends, first=1.0, lull=0.05)
 
     fuzz("streams", one, lies_for([asked.about for asked in ENDLESS]), closes, examples=25, seconds=seconds)
     assert target.served - before > tried / 3, "many streams meet the server"
