@@ -12,14 +12,16 @@ import pytest
 from bench.faults.cases import CASES, Case
 from bench.faults.scene import Lengths
 from bench.faults.targets import ours
-from bench.faults.verdict import ADDED_P99, Verdict
+from bench.faults.verdict import Verdict
 from tests.servers import Replica, SwitchedReplica, serving
 from tests.servers.kinds import fault_replica
 
 FAKE = Lengths(before=0.3, fault=0.8, after=0.2, pause=0.02, calls=100)
 REAL = Lengths(before=0.3, fault=0.8, after=0.2, pause=0.1, calls=100)
-BUSY = 4.0
+BUSY = 10.0
 """Seconds that a busy machine may add to the wait of a read, which would be half a minute without the promise."""
+ADDED_P50 = 0.5
+"""Seconds that it may add to most calls: half of the time that one waits at a replica that is slow or suspected."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def demand(verdict: Verdict) -> None:
     """The requirements of the bench, with the latency limits that a busy machine can meet."""
     assert verdict.broken == []
     assert verdict.calls >= 100
-    assert verdict.during.p50 < 2 * verdict.before.p50 + ADDED_P99
+    assert verdict.during.p50 < 2 * verdict.before.p50 + ADDED_P50
 
 
 def on_a_busy_machine(case: Case) -> Case:

@@ -159,9 +159,9 @@ async def test_output_that_is_no_message_is_counted_and_its_beginning_shown_harm
 
 
 QUICK = """[pools.health_check]
-timeout = "1s"
+timeout = "3s"
 [pools.outlier_detection]
-hung_after = "2s"
+hung_after = "4s"
 """
 
 

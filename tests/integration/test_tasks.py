@@ -114,7 +114,8 @@ async def test_an_id_that_was_not_issued_reaches_no_task(gateway: GatewayFactory
         mine = (await modern(front, "tools/call", name="start", arguments={})).json["result"]["taskId"]
         theirs = (await modern(stranger, "tools/call", name="start", arguments={})).json["result"]["taskId"]
         bare = (await asyncio.to_thread(_direct, replica.port, headers, body))["result"]["taskId"]
-        for id in (bare, theirs, mine[:-6] + mine[-6:].swapcase()):
+        changed = mine[:50] + ("A" if mine[50] != "A" else "B") + mine[51:]
+        for id in (bare, theirs, changed):
             for method in ("tasks/get", "tasks/cancel"):
                 answer = await modern(front, method, taskId=id)
                 assert (answer.status, answer.error["code"]) == (400, -32602)
