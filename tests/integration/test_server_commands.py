@@ -108,6 +108,15 @@ def test_resources_and_prompts_are_listed(server: str, run: Run) -> None:
         assert "Ann" in text
 
 
+def test_mistyped_prompts_and_arguments_of_prompts_are_named(run: Run) -> None:
+    with serving(sdk2_replica("a")) as (server,):
+        status, _, said = run("prompts", server.url, "greting", "who=Ann")
+        assert status == 1
+        assert "no prompt 'greting'; did you mean greeting?" in said
+        status, _, said = run("prompts", server.url, "greeting", "who=Ann", "wo=Bob")
+        assert "note: the prompt has no argument 'wo'; did you mean who?" in said
+
+
 def test_a_local_program_is_a_server(run: Run) -> None:
     status, text, _ = run("call", "add", "a=1", "b=2", "-o", "text", "--", sys.executable, SERVER)
     assert (status, text) == (0, "3\n")

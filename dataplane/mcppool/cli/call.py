@@ -115,7 +115,8 @@ def _object(where: str, text: str) -> dict[str, Any]:
         try:
             text = sys.stdin.read() if text == STDIN else Path(text[1:]).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise WrongUsage(f"{where}: {shown!r} cannot be read: {error}") from None
+            why = error.strerror if isinstance(error, OSError) else error
+            raise WrongUsage(f"{where}: {shown!r} cannot be read: {why}") from None
     try:
         return json_object(text)
     except ValueError as error:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcppool.cli.contents import prompt_text
-from mcppool.cli.lists import first_line, whole_list
+from mcppool.cli.lists import first_line, named, whole_list
 from mcppool.cli.output import add_output_option, show
-from mcppool.cli.parsing import Commands, Parser
-from mcppool.cli.servers import OK, STATUSES, TARGET, WrongUsage, add_server_argument, add_server_options, talk
+from mcppool.cli.parsing import Commands, Parser, guess
+from mcppool.cli.servers import (
+    OK,
+    STATUSES,
+    TARGET,
+    WrongUsage,
+    add_server_argument,
+    add_server_options,
+    complain,
+    place_of,
+    talk,
+)
 from mcppool.cli.terminal import table
+from mcppool.cli.tool_arguments import unknown_names
 
 if TYPE_CHECKING:
     from mcppool.cli.progress import Progress
@@ -51,7 +63,16 @@ def run(args: argparse.Namespace) -> int:
             rows = table(("NAME", "ARGUMENTS", "DESCRIPTION"), [*map(_row, prompts)])
             show(args, {"prompts": prompts}, rows if prompts else ["The server has no prompts."])
             return OK
-        prompt = await pool.get_prompt(args.name, _texts(args.arguments), timeout=args.timeout)
+        texts = _texts(args.arguments)
+        if texts:
+            prompts = await whole_list(pool, "prompts/list", "prompts")
+            known = named(prompts, args.name)
+            if known is None:
+                names = (str(one.get("name")) for one in prompts)
+                return complain(args, f"no prompt {args.name!r}{guess(args.name, names)}")
+            for sentence in unknown_names(texts, [str(one.get("name")) for one in _arguments(known)], "the prompt"):
+                print(f"mcppool prompts: {place_of(args)}: note: {sentence}", file=sys.stderr)
+        prompt = await pool.get_prompt(args.name, texts, timeout=args.timeout)
         result = prompt.model_dump(mode="json", by_alias=True, exclude_unset=True)
         show(args, result, [prompt_text(result)])
         return OK
@@ -71,12 +92,15 @@ def _texts(words: Sequence[str]) -> dict[str, str]:
 
 
 def _row(prompt: Mapping[str, Any]) -> tuple[str, ...]:
-    return str(prompt.get("name")), " ".join(_arguments(prompt)), first_line(prompt.get("description"))
+    return str(prompt.get("name")), " ".join(map(_shown, _arguments(prompt))), first_line(prompt.get("description"))
 
 
-def _arguments(prompt: Mapping[str, Any]) -> Iterator[str]:
-    """The arguments of a prompt, those that are optional in brackets."""
+def _shown(argument: Mapping[str, Any]) -> str:
+    """The name of an argument, in brackets if it is optional."""
+    return str(argument.get("name")) if argument.get("required") else f"[{argument.get('name')}]"
+
+
+def _arguments(prompt: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The arguments of a prompt."""
     arguments = prompt.get("arguments")
-    for one in arguments if isinstance(arguments, list) else ():
-        if isinstance(one, dict):
-            yield str(one.get("name")) if one.get("required") else f"[{one.get('name')}]"
+    yield from (one for one in (arguments if isinstance(arguments, list) else ()) if isinstance(one, dict))

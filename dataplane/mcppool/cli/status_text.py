@@ -52,9 +52,10 @@ class StatusText:
         yield f"mcppool {printable(feed['version'])}: {overall}   {time_of_day(now)}{_zone(feed)}"
         yield ""
         yield from self._problems(feed, now)
-        yield from self._table(
+        components = sorted(health["components"].items(), key=lambda item: _rank(item[1]["status"]))
+        yield from self._long_table(
             ("COMPONENT", "STATUS", "MESSAGE"),
-            [(_words(name), part["status"], part["message"]) for name, part in health["components"].items()],
+            [(_words(name), part["status"], part["message"]) for name, part in components],
         )
         if not feed["pools"]:
             yield ""
@@ -62,7 +63,7 @@ class StatusText:
         yield from self._part("gateways", ("GATEWAY", "STATE", "CALLS/S", "CONFIGURATION"), _gateways(feed))
         pasts = {pool["name"]: pool for pool in history["pools"]} if history is not None else {}
         covered = history["covered"] if history is not None else 0
-        for pool in feed["pools"]:
+        for pool in sorted(feed["pools"], key=lambda pool: _rank(_status(health, pool))):
             yield ""
             yield from self._pool(pool, feed["notReady"].get(pool["name"]), pasts.get(pool["name"]), now, covered)
         rejected = feed["config"]["rejected"]
@@ -132,7 +133,7 @@ class StatusText:
         series = {line["url"]: line["series"]["attempts"] for line in past["endpoints"]} if past is not None else {}
         endpoints = pool["endpoints"]
         if len(endpoints) > SHOWN:  # problems come first where a table ends early
-            endpoints = sorted(endpoints, key=lambda endpoint: _RANK[_COLOURS.get(endpoint["state"], _RED)])
+            endpoints = sorted(endpoints, key=lambda endpoint: _rank(endpoint["state"]))
 
         def row(endpoint: Body) -> Sequence[object]:
             counts = endpoint["connections"].items()
@@ -263,6 +264,17 @@ class StatusText:
 
     def _bold(self, text: str) -> str:
         return f"{_BOLD}{text}{_PLAIN}" if self._colour else text
+
+
+def _rank(state: str) -> int:
+    """The place of a state where problems come first."""
+    return _RANK[_COLOURS.get(state, _RED)]
+
+
+def _status(health: Body, pool: Body) -> str:
+    """The status of a pool; a gateway that does not say is looked at before those that are well."""
+    status: str = health["components"].get(f"pool {pool['name']}", {}).get("status", "degraded")
+    return status
 
 
 def sparkline(values: Sequence[float | None]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mcppool.cli.parsing import guess
@@ -37,10 +37,15 @@ def unknown_arguments(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -
     known = _mapping(schema.get("properties"))
     if not known and schema.get("additionalProperties") is not False:
         return
-    for name in arguments:
+    yield from unknown_names(arguments, known, "the tool's schema")
+
+
+def unknown_names(names: Iterable[str], known: Collection[str], place: str) -> Iterator[str]:
+    """A sentence about each name of an argument that this place does not know."""
+    for name in names:
         if name not in known:
             words = guess(name, known) or f"; its arguments: {', '.join(known) or 'none'}"
-            yield f"the tool's schema has no argument {name!r}{words}"
+            yield f"{place} has no argument {name!r}{words}"
 
 
 def _json(name: str, text: str) -> Any:

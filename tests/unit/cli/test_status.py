@@ -222,6 +222,18 @@ def test_a_large_pool_ends_early_with_its_problems_first() -> None:
     assert f"{A}/99" in StatusText(everything=True).render(body)
 
 
+def test_of_many_pools_those_with_problems_come_first() -> None:
+    pools = [PoolView(f"p{number}", ()) for number in range(30)]
+    components = {f"pool p{number}": ComponentHealth("healthy", "1 server takes calls") for number in range(30)}
+    components["pool p29"] = ComponentHealth("unhealthy", "no server takes calls")
+    feed = status_body(pools, components, ConfigView(hash="sha256:ab", loaded_at=NOW, rejected=None), {}, NOW)
+    lines = render(feed).splitlines()
+    table = lines[lines.index(next(line for line in lines if line.startswith("COMPONENT"))) :]
+    assert table[1].startswith("pool p29")
+    assert table[1 + SHOWN] == "and 10 more; --all shows them"
+    assert next(line for line in lines if line.startswith("POOL")).startswith("POOL p29:")
+
+
 def test_problems_come_before_everything_else() -> None:
     loss = LossView("timeout", NOW, NOW, 3, 9, "find\x1b[2J", A, "late")
     body = status_body([PoolView("search", losses=(loss,))], {}, ConfigView(), {}, NOW)
