@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,34 @@ async def test_a_pool_that_was_closed_can_be_opened_again_but_not_twice_at_once(
             assert (await pool.call_tool("add", {"a": 1, "b": 1})).structured_content == {"result": 2}
             with pytest.raises(RuntimeError, match="open already"):
                 await pool.__aenter__()
+
+
+async def test_two_tasks_that_open_a_pool_at_once_open_it_once(replicas: tuple[Replica, ...]) -> None:
+    async with nothing_left():
+        pool = mcppool.Pool(dns=replicas[0].url.replace("127.0.0.1", "localhost"))
+        opened = await asyncio.gather(pool.__aenter__(), pool.__aenter__(), return_exceptions=True)
+        await pool.aclose()
+        assert [type(one) for one in opened] == [mcppool.Pool, RuntimeError]
+
+
+async def test_another_event_loop_is_refused_with_the_reason(replicas: tuple[Replica, ...]) -> None:
+    async with nothing_left(), mcppool.Pool(urls_of(replicas)) as pool:
+
+        def elsewhere(action: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+            with pytest.raises(RuntimeError, match="opened in another event loop"):
+                asyncio.run(action())
+
+        for action in (lambda: pool.call_tool("add", {"a": 1, "b": 1}), pool.server_info, pool.aclose):
+            await asyncio.to_thread(elsewhere, action)
+        assert (await pool.call_tool("add", {"a": 1, "b": 1})).structured_content == {"result": 2}
+
+
+@pytest.mark.parametrize("timeout", [math.nan, "5"])
+async def test_a_time_out_that_is_no_number_is_refused(timeout: Any) -> None:
+    async with FaultServer() as server, mcppool.Pool([server.url], profile="test") as pool:
+        for call in (pool.call_tool("read", timeout=timeout), pool.server_info(timeout=timeout)):
+            with pytest.raises(ValueError, match=r"timeout: .* is not a number of seconds"):
+                await call
 
 
 async def test_arguments_that_a_tool_wants_in_headers_are_repeated_there() -> None:

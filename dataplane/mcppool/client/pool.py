@@ -108,12 +108,21 @@ class Pool:
         self._capabilities = dict(capabilities or {})
         self._tool_headers = ToolHeaders()
         self._open: RunningPool | None = None
+        self._opening = False
 
     # --- life ----------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        if self._open is not None:
+        if self._open is not None or self._opening:
             raise RuntimeError("the pool is open already")
+        self._opening = True
+        try:
+            await self._start()
+        finally:
+            self._opening = False
+        return self
+
+    async def _start(self) -> None:
         if unmet := [*unmet_needs(self._spec)]:
             raise ConfigError(unmet)
         logs.leave_to_program()
@@ -143,7 +152,6 @@ class Pool:
             raise
         if pipeline.settings.catalog.legacy:
             self._open.sessions.stock()
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -152,9 +160,11 @@ class Pool:
 
     async def aclose(self) -> None:
         """End the calls in flight (they raise CallFailed), the sessions and the connections."""
-        opened, self._open = self._open, None
+        opened = self._open
         if opened is None:
             return
+        opened.demand_its_loop()
+        self._open = None
         closing = asyncio.create_task(opened.close(), name="closing")
         try:
             await asyncio.shield(closing)
@@ -314,4 +324,5 @@ class Pool:
     def _running(self) -> RunningPool:
         if self._open is None:
             raise CallFailed(Reason.SHUTTING_DOWN, delivered="no", attempts=0, message="The pool is not open")
+        self._open.demand_its_loop()
         return self._open

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from math import isnan
 from time import monotonic
 from typing import Any
 
@@ -117,6 +118,7 @@ class Requests:
         param_headers: Mapping[str, str],
     ) -> dict[str, Any]:
         """The unchanged result. Raises CallFailed or RpcError."""
+        _check_seconds(timeout)
         started = monotonic()
         await self._know_era(timeout)
         if not self._pool.settings.catalog.legacy:
@@ -137,6 +139,7 @@ class Requests:
 
     async def describe(self, timeout: float | None) -> ServerInfo:
         """The description of one of the servers. Raises CallFailed or RpcError."""
+        _check_seconds(timeout)
         await self._know_era(timeout)
         if not self._pool.settings.catalog.legacy:
             return info_of_discover(await self._modern("server/discover", {}, timeout, None, {}))
@@ -273,3 +276,9 @@ def _reporter(id: int, progress: OnProgress | None) -> OnMessage:
                 await waiting
 
     return report
+
+
+def _check_seconds(timeout: float | None) -> None:
+    """Refuse a time-out that would never be over. Raises ValueError."""
+    if timeout is not None and (not isinstance(timeout, int | float) or isnan(timeout)):
+        raise ValueError(f"timeout: {timeout!r} is not a number of seconds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from itertools import count
 from typing import Any
@@ -24,6 +25,7 @@ class RunningPool:
         addresses: Addresses | None,
     ) -> None:
         self.pipeline = pipeline
+        self._loop = asyncio.get_running_loop()
         self._addresses = addresses
         ids = count(1)
         self.caller = Caller(pipeline, ids)
@@ -32,6 +34,11 @@ class RunningPool:
         # capabilities.
         self.sessions = WarmSessions(self._housekeeper, info, {})
         self.requests = Requests(self.caller, self.sessions, info, capabilities)
+
+    def demand_its_loop(self) -> None:
+        """Raises RuntimeError in any other event loop than that of the pool's connections and tasks."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("the pool was opened in another event loop: a pool serves the loop that has opened it")
 
     async def close(self) -> None:
         """End calls first, then the parts that serve them."""
