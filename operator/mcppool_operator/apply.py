@@ -11,9 +11,9 @@ from mcppool_operator.children import Child, Owner
 from mcppool_operator.children.deployment import INITIAL_REPLICAS
 from mcppool_operator.children.ownership import Ownership, difference, marked, ownership, owns_replicas
 from mcppool_operator.children.table import ADOPTABLE
+from mcppool_operator.condition import Condition
 from mcppool_operator.drift import Drifts
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, Kind
-from mcppool_operator.status import ReadyVerdict
 from mcppool_operator.store import Store
 
 log = logging.getLogger(__name__)
@@ -30,21 +30,21 @@ NO_OBJECT: Final = "1"
 
 
 class PublishError(Exception):
-    """A child could not be brought to its desired state; `verdict` is the condition for the pool's status.
+    """A child could not be brought to its desired state; `condition` is its entry for the pool's status.
 
     `wait`: upper bound on the seconds until the next try; None for the usual back-off.
     """
 
-    def __init__(self, verdict: ReadyVerdict, wait: float | None = None) -> None:
-        super().__init__(verdict.message)
-        self.verdict = verdict
+    def __init__(self, condition: Condition, wait: float | None = None) -> None:
+        super().__init__(condition.message)
+        self.condition = condition
         self.wait = wait
 
 
 def name_conflict(kind: Kind, name: str) -> PublishError:
     """Return the error for an object with a child's name that does not belong to this pool."""
     message = f'{kind.kind} "{name}" exists and does not belong to this pool; rename or delete one of the two'
-    return PublishError(ReadyVerdict("Programmed", "False", "NameConflict", message), CONFLICT_WAIT)
+    return PublishError(Condition("Programmed", "False", "NameConflict", message), CONFLICT_WAIT)
 
 
 class Applier:
@@ -120,7 +120,7 @@ class Applier:
         try:
             return cast(Object, await self._write(child.kind, child.name, request))
         except PublishError as error:
-            if error.verdict.reason != "Pending":
+            if error.condition.reason != "Pending":
                 raise
             return live  # another manager has set the number by now
 
@@ -139,7 +139,7 @@ class Applier:
         name = live["metadata"]["name"]
         if whose is Ownership.LEFTOVER:
             message = f'{kind.kind} "{name}" of a deleted pool of the same name is still being removed'
-            raise PublishError(ReadyVerdict("Programmed", "Unknown", "Pending", message))
+            raise PublishError(Condition("Programmed", "Unknown", "Pending", message))
         if whose is Ownership.FOREIGN or (whose is Ownership.OFFERED and not ADOPTABLE[kind]):
             raise name_conflict(kind, name)
 
@@ -155,11 +155,11 @@ class Applier:
             if error.status == 409:
                 self._store.ask(kind, self._owner.namespace, name)
                 message = f'{kind.kind} "{name}" has just been changed by someone else'
-                raise PublishError(ReadyVerdict("Programmed", "Unknown", "Pending", message)) from error
+                raise PublishError(Condition("Programmed", "Unknown", "Pending", message)) from error
             # An early retry changes nothing about permissions and validation.
             wait = HOPELESS_WAIT if error.status in (403, 422) else None
             message = f'{kind.kind} "{name}" could not be written: {error}'
-            raise PublishError(ReadyVerdict("Programmed", "False", "PublishFailed", message), wait) from error
+            raise PublishError(Condition("Programmed", "False", "PublishFailed", message), wait) from error
 
     def _log(self, what: str, child: Child) -> None:
         pool = f"{self._owner.namespace}/{self._owner.name}"

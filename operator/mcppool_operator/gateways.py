@@ -9,8 +9,8 @@ from typing import Any, Final
 import aiohttp
 
 from mcppool_operator.children import ADMIN_PORT
+from mcppool_operator.observed import Sync
 from mcppool_operator.pods import MAX_CAUSE
-from mcppool_operator.status import Sync
 
 MAX_ANSWER: Final = 64 * 1024
 """Upper bound in bytes on an answer; a longer one counts as none. Any pod may have a gateway's labels."""

@@ -17,6 +17,7 @@ from mcppool_operator.api import Object
 from mcppool_operator.apply import PublishError
 from mcppool_operator.children import Child
 from mcppool_operator.children.keys import KEY_ID, description, new_key_id
+from mcppool_operator.observed import Sync
 from mcppool_operator.resources import CONFIG_MAP, SECRET
 from mcppool_operator.rotation import (
     ROTATE,
@@ -31,7 +32,6 @@ from mcppool_operator.rotation import (
     written_state,
 )
 from mcppool_operator.sealing import KeyKeeper
-from mcppool_operator.status import Sync
 from mcppool_operator.work import Work
 
 AGAIN: Final = 5.0

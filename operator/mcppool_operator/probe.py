@@ -20,11 +20,11 @@ from mcppool_operator.children import Owner
 from mcppool_operator.client_errors import ClientErrors, sessions
 from mcppool_operator.deletion_cost import DeletionCosts, Load, coarse
 from mcppool_operator.gateways import MAX_LOAD, admin_url, ask, compare, configz_url, felt_health
+from mcppool_operator.observed import Sync
 from mcppool_operator.pod_store import PodStore
 from mcppool_operator.pods import Pod, causes
 from mcppool_operator.queue import WorkQueue
 from mcppool_operator.sealing import UNSETTLED, KeyKeeper
-from mcppool_operator.status import Sync
 from mcppool_operator.tool_differences import tool_report
 from mcppool_operator.triggers import key_of, pool_of_pod, split_key
 

@@ -11,13 +11,13 @@ from mcppool.spec import Resource
 from mcppool_operator import metrics, sealing
 from mcppool_operator.apply import PublishError, name_conflict
 from mcppool_operator.children import Child, config
+from mcppool_operator.condition import Condition
 from mcppool_operator.key_rotation import KeyRotation
 from mcppool_operator.recently_ready import RecentlyReady
 from mcppool_operator.resolve import State
 from mcppool_operator.resources import CONFIG_MAP, DEPLOYMENT, SECRET
 from mcppool_operator.rotation import KeyState, written_state
 from mcppool_operator.sealing import KeyKeeper
-from mcppool_operator.status import ReadyVerdict
 from mcppool_operator.work import Work
 
 SOURCE: Final = "mcppool.dev/source"
@@ -156,4 +156,4 @@ class Publisher:
         try:
             return config.next_snapshot(work.resource, endpoints, term, before, keys)
         except config.SnapshotTooLargeError as error:
-            raise PublishError(ReadyVerdict("Programmed", "False", "TooManyEndpoints", str(error)), wait=60.0) from None
+            raise PublishError(Condition("Programmed", "False", "TooManyEndpoints", str(error)), wait=60.0) from None

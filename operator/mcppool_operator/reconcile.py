@@ -24,10 +24,12 @@ from mcppool_operator.children.plan import Installation, leftovers, plan
 from mcppool_operator.children.route import outside_address
 from mcppool_operator.children.service import url
 from mcppool_operator.children.table import ESSENTIAL
+from mcppool_operator.condition import Condition
 from mcppool_operator.condition_metrics import ConditionMetrics
 from mcppool_operator.drift import Drifts
 from mcppool_operator.events import announce, degraded_event, keys_event, not_owned_event, ready_event, tools_event
 from mcppool_operator.key_rotation import KeyRotation, wishes
+from mcppool_operator.observed import Observed
 from mcppool_operator.optional_kinds import OptionalKinds
 from mcppool_operator.optional_kinds import wanted as wanted_kinds
 from mcppool_operator.probe import GatewayProber
@@ -35,7 +37,7 @@ from mcppool_operator.publishing import Publisher, settled_source
 from mcppool_operator.resolve import Resolution
 from mcppool_operator.resources import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, POOL, SERVICE, SERVICE_ACCOUNT
 from mcppool_operator.rivals import Rivals, owner_of
-from mcppool_operator.status import Observed, ReadyVerdict, condition, same, summarize
+from mcppool_operator.status import condition, same, summarize
 from mcppool_operator.store import Store
 from mcppool_operator.triggers import Index, key_of, split_key
 from mcppool_operator.work import Place, PublishOutcome, Work
@@ -103,7 +105,7 @@ class Reconciler:
         resolution = await source.read(self._api, owner, resource.source)
         outcome = await self._bring_about(key, pool, owner, resource, resolution)
         await self._report(key, pool, owner, resource, seen.but(resolution=resolution), outcome)
-        refused = any(failure.verdict.reason == "PublishFailed" for failure in outcome.failures)
+        refused = any(failure.condition.reason == "PublishFailed" for failure in outcome.failures)
         return Reconciled(_look_again(outcome), refused)
 
     async def _has_another_class(self, key: str, pool: Object) -> bool:
@@ -197,7 +199,7 @@ class Reconciler:
         observed = seen.but(
             published=published and config.reference(owner, published),
             published_endpoints=len(config.published_endpoints(published, owner.name)),
-            failure=outcome.error.verdict if outcome.error else None,
+            failure=outcome.error.condition if outcome.error else None,
             extras=_missing(outcome),
             drift=outcome.drift,
             autoscaled=autoscaled(outcome.live.get(place) for place in _autoscalers(owner, resource)),
@@ -257,18 +259,18 @@ def _look_again(outcome: PublishOutcome) -> float | None:
     soonest = min(waits, default=None)
     for failure in outcome.failures:
         if failure.wait is None:
-            raise PublishError(failure.verdict, soonest) from failure
+            raise PublishError(failure.condition, soonest) from failure
     return soonest
 
 
-def _missing(outcome: PublishOutcome) -> ReadyVerdict | None:
+def _missing(outcome: PublishOutcome) -> Condition | None:
     """The condition of a pool whose optional object is missing."""
     if outcome.extras is not None:
-        return outcome.extras.verdict
+        return outcome.extras.condition
     if outcome.missing is None:
         return None
     message = f"the cluster does not know {outcome.missing.kind} ({outcome.missing.group}): install its CRD"
-    return ReadyVerdict("Degraded", "True", "KindNotServed", message)
+    return Condition("Degraded", "True", "KindNotServed", message)
 
 
 def _autoscalers(owner: Owner, resource: Resource) -> list[Place]:

@@ -63,7 +63,7 @@ def conditions() -> set[str]:
     """The reasons of conditions of a McpServerPool."""
     found = set()
     for name, call in _calls(OPERATOR):
-        if name in ("ReadyVerdict", "Problem", "Waiting"):
+        if name in ("Condition", "Problem", "Waiting"):
             texts = [text for argument in call.args for text in _texts(argument)]
             found |= {text for text in texts if re.fullmatch(r"([A-Z][a-z]+){2,}", text)}
     return found

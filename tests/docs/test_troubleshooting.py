@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from mcppool_operator.status import HOPELESS
+from mcppool_operator.conditions import HOPELESS
 from tests.docs.messages import (
     DATAPLANE,
     OPERATOR,

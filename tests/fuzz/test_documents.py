@@ -17,7 +17,7 @@ from mcppool.observe.logs import get_logger
 from mcppool.spec import ConfigError, Snapshot, read_snapshot, render_snapshot
 from mcppool_operator.api import TRANSIENT
 from mcppool_operator.gateways import ask, compare, felt_health, new_session
-from mcppool_operator.status import Sync
+from mcppool_operator.observed import Sync
 from tests.fuzz.document_inputs import CONFIG, HEALTH, STATUS, TOML_PARTS, TOMLS, altered, snapshots
 from tests.fuzz.pieces import broken, in_chunks
 from tests.fuzz.runs import fuzz

@@ -45,8 +45,8 @@ def test_every_name_that_a_recipe_gives_is_in_its_file() -> None:
         ("Strategy", "dataplane/mcppool/spec/sections/load_balancer.py"),
         ("POOL_COUNTERS", "dataplane/mcppool/observe/counter_families.py"),
         ("GATEWAY_COUNTERS", "dataplane/mcppool/observe/counter_families.py"),
-        ("CONDITIONS", "operator/mcppool_operator/status.py"),
-        ("HOPELESS", "operator/mcppool_operator/status.py"),
+        ("CONDITIONS", "operator/mcppool_operator/conditions.py"),
+        ("HOPELESS", "operator/mcppool_operator/conditions.py"),
         ("changed_for_a_process", "dataplane/mcppool/gateway/fixed_settings.py"),
     ):
         assert f"`{name}`" in PAGE

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mcppool_operator.gateways import MAX_ANSWER, ask, compare, configz_url, felt_health, new_session
-from mcppool_operator.status import Sync
+from mcppool_operator.observed import Sync
 
 
 def test_gateways_are_compared_with_the_published_hash() -> None:

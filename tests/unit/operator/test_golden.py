@@ -12,9 +12,11 @@ import yaml
 
 from mcppool.spec import EndpointSpec, read_resource
 from mcppool_operator.children.config import next_snapshot
+from mcppool_operator.condition import Condition
+from mcppool_operator.observed import Observed, Sync
 from mcppool_operator.resolve import Resolution, ResolvedEndpoint, SourceProblem, State
 from mcppool_operator.rotation import UNCHANGED, KeyState, SealingKey
-from mcppool_operator.status import Observed, ReadyVerdict, Sync, summarize
+from mcppool_operator.status import summarize
 
 GOLDEN = Path(__file__).parent / "golden"
 ENDPOINTS = (EndpointSpec(url="http://10.0.0.1:8000/mcp"), EndpointSpec(url="http://10.0.0.2:8000/mcp", draining=True))
@@ -40,7 +42,7 @@ SITUATIONS: dict[str, dict[str, Any]] = {
     },
     "no server answers": {"sync": Sync(ready=2, synced=2, nobody_answers="none of 1 endpoints can be reached")},
     "an object is in the way": {
-        "failure": ReadyVerdict("Programmed", "False", "NameConflict", "Service x does not belong to this pool")
+        "failure": Condition("Programmed", "False", "NameConflict", "Service x does not belong to this pool")
     },
     "a gateway refuses the snapshot": {"sync": Sync(ready=2, synced=1, rejected=("search-mcp-gateway-1",))},
     "a gateway does not answer": {"sync": Sync(ready=2, synced=1, silent=("search-mcp-gateway-1",))},
@@ -50,9 +52,9 @@ SITUATIONS: dict[str, dict[str, Any]] = {
     },
     "gateways are rolled": {"deployment": ROLLING},
     "calls fail": {"sync": Sync(ready=2, synced=2, failing="a tenth of 200 calls failed")},
-    "an optional kind is missing": {"extras": ReadyVerdict("Degraded", "True", "KindNotServed", "no ServiceMonitor")},
+    "an optional kind is missing": {"extras": Condition("Degraded", "True", "KindNotServed", "no ServiceMonitor")},
     "another manager has added a container": {"drift": "Deployment x: containers has 2 entries and not 1"},
-    "it scales": {"autoscaled": ReadyVerdict("Autoscaled", "True", "AtMaximum", "2 of at most 2")},
+    "it scales": {"autoscaled": Condition("Autoscaled", "True", "AtMaximum", "2 of at most 2")},
     "its keys rotate": {"sealing_keys": {"id": "k1", "since": "2026-01-01T00:00:00Z", "next": "k2", "accepted": 3}},
 }
 

@@ -4,19 +4,11 @@ from typing import Any
 
 import pytest
 
+from mcppool_operator.condition import Condition
+from mcppool_operator.conditions import ALWAYS, HOPELESS, SOMETIMES
+from mcppool_operator.observed import Observed, Sync
 from mcppool_operator.resolve import Resolution, ResolvedEndpoint, SourceProblem, State
-from mcppool_operator.status import (
-    ALWAYS,
-    HOPELESS,
-    SAMPLE,
-    SOMETIMES,
-    Observed,
-    ReadyVerdict,
-    Sync,
-    condition,
-    same,
-    summarize,
-)
+from mcppool_operator.status import SAMPLE, condition, same, summarize
 from tests.requirements import ROOT
 
 THEN, NOW = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
@@ -105,7 +97,7 @@ def test_a_pool_in_good_order_is_ready() -> None:
         ({"sync": Sync(ready=2, synced=1)}, "Programmed", ("False", "PartiallySynced")),
         ({"sync": Sync(ready=2, synced=1, rejected=("pod-a",))}, "Programmed", ("False", "Rejected")),
         (
-            {"failure": ReadyVerdict("Programmed", "False", "NameConflict", "Service x is not ours")},
+            {"failure": Condition("Programmed", "False", "NameConflict", "Service x is not ours")},
             "Programmed",
             ("False", "NameConflict"),
         ),
@@ -259,7 +251,7 @@ def test_gateways_that_do_not_start_are_the_nearest_cause_and_after_a_minute_a_r
 
 
 def test_a_missing_optional_child_makes_a_pool_degraded_and_never_unready() -> None:
-    failure = ReadyVerdict("Programmed", "False", "PublishFailed", 'ServiceMonitor "x" could not be written')
+    failure = Condition("Programmed", "False", "PublishFailed", 'ServiceMonitor "x" could not be written')
     status = summarize(observed(extras=failure), NOW)
     assert conditions(status)["Degraded"] == ("True", "PublishFailed")
     assert conditions(status)["Ready"] == ("True", "Ready")
@@ -272,7 +264,7 @@ def test_a_condition_that_is_true_no_more_is_gone() -> None:
 
 
 def test_calls_of_clients_that_fail_degrade_a_pool_before_anything_that_is_missing() -> None:
-    extras = ReadyVerdict("Degraded", "True", "KindNotServed", "no ServiceMonitor")
+    extras = Condition("Degraded", "True", "KindNotServed", "no ServiceMonitor")
     failing = Sync(ready=2, synced=2, failing="more than 10% of the calls of clients fail")
     assert conditions(summarize(observed(extras=extras), NOW))["Degraded"] == ("True", "KindNotServed")
     found = conditions(summarize(observed(extras=extras, sync=failing), NOW))
@@ -282,7 +274,7 @@ def test_calls_of_clients_that_fail_degrade_a_pool_before_anything_that_is_missi
 
 def test_some_conditions_are_there_only_while_they_mean_something() -> None:
     assert not {"Drifted", "Autoscaled"} & conditions(summarize(observed(), NOW)).keys()
-    scaled = ReadyVerdict("Autoscaled", "False", "FailedGetResourceMetric", "no metrics")
+    scaled = Condition("Autoscaled", "False", "FailedGetResourceMetric", "no metrics")
     found = conditions(summarize(observed(drift="a sidecar", autoscaled=scaled), NOW))
     assert (found["Drifted"], found["Autoscaled"]) == (("True", "ForeignFields"), ("False", "FailedGetResourceMetric"))
     assert found["Ready"] == ("True", "Ready")

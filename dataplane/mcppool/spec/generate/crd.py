@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from mcppool.spec.availability import LATER, available, is_later
+from mcppool.spec.generate.cel import cel_rule
 from mcppool.spec.generate.json_schema import (
     integer_schema,
     limits,
@@ -22,23 +23,7 @@ from mcppool.spec.generate.json_schema import (
 )
 from mcppool.spec.generate.status import status_schema
 from mcppool.spec.generate.yaml import dump
-from mcppool.spec.model import (
-    Check,
-    Excludes,
-    Exclusive,
-    Incompatible,
-    Member,
-    Needs,
-    NeedsElsewhere,
-    NotMore,
-    OneOf,
-    Refers,
-    Refused,
-    Requires,
-    Reserved,
-    Rule,
-    Section,
-)
+from mcppool.spec.model import Refused, Section
 from mcppool.spec.naming import RESOURCE, camel_key, camel_value
 from mcppool.spec.resource import GROUP, KIND, PLURAL, VERSION, ResourceSpec
 from mcppool.spec.secret_refs import key_in, written_in
@@ -133,7 +118,8 @@ def _section(model: type[BaseModel], path: str) -> dict[str, Any]:
         {"rule": f"!has(self.{name})", "message": f'"{name}" cannot be set: {refused.why}'}
         for name, refused in _refused(model).items()
     ]
-    rules = [*_later_keys(fields, path), *refusals, *_rules(model, fields)]
+    between = [cel_rule(rule, model) for rule in model.rules] if issubclass(model, Section) else []
+    rules = [*_later_keys(fields, path), *refusals, *between]
     return {
         "type": "object",
         **({"required": required} if required else {}),
@@ -167,111 +153,6 @@ def _refused_fields(model: type[BaseModel]) -> dict[str, Any]:
 def _later_keys(fields: list[FieldShape], path: str) -> list[dict[str, str]]:
     names = [key_in(field, RESOURCE) for field in fields if f"{path}.{field.name}".lstrip(".") in LATER]
     return [{"rule": f"!has(self.{name})", "message": f'"{name}" is not available in this version'} for name in names]
-
-
-def _rules(model: type[BaseModel], fields: list[FieldShape]) -> list[dict[str, str]]:
-    rules = model.rules if issubclass(model, Section) else ()
-    durations = {field.name: field.shape for field in fields if field.shape.kind == "duration"}
-    return [_rule(rule, durations, model) for rule in rules]
-
-
-def _counted(fields: tuple[str, ...], model: type[BaseModel]) -> tuple[str, str]:
-    """The names of keys in words, and the CEL expression for the number of set ones."""
-    known = fields_of(model)
-    names = [key_in(known[name], RESOURCE) for name in fields]
-    return ", ".join(names), " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in names)
-
-
-def _holds(key: str, value: str, model: type[BaseModel]) -> str:
-    """The CEL condition that a nested key has this value; an absent key has its default."""
-    parts, shape, default, absent = key.split("."), Shape("section", model=model), None, []
-    path = "self"
-    for part in parts:
-        assert shape.model is not None
-        field = fields_of(shape.model)[part]
-        shape, default = field.shape, field.default
-        path += f".{camel_key(part)}"
-        absent.append(f"!has({path})")
-    equals = f"{path} == '{camel_value(value) if shape.kind == 'choice' else value}'"
-    if default == value:
-        return f"({' || '.join(absent)} || {equals})"
-    return f"({' && '.join(part[1:] for part in absent)} && {equals})"
-
-
-def _reserved(rule: Reserved, model: type[BaseModel]) -> dict[str, str]:
-    name = camel_key(rule.field)
-    text = fields_of(model)[rule.field].shape.kind == "string"
-    where = f"self.{name}" if text else "key"
-    bad = [f"{where}.startsWith('{prefix}')" for prefix in rule.prefixes]
-    bad += [f"{where} == '{reserved}'" for reserved in rule.names]
-    good = f"!({' || '.join(bad)})"
-    rule_text = good if text else f"!has(self.{name}) || self.{name}.all(key, {good})"
-    reserved = ", ".join([*(f"{prefix}…" for prefix in rule.prefixes), *rule.names])
-    return {"rule": rule_text, "message": f"{name} must not be any of {reserved}: {rule.why}"}
-
-
-def _rule(rule: Rule, durations: dict[str, Shape], model: type[BaseModel]) -> dict[str, str]:
-    match rule:
-        case NotMore():
-            small, large = camel_key(rule.small), camel_key(rule.large)
-            left, right = f"self.{small}", f"self.{large}"
-            if rule.small in durations:
-                left, right = f"duration({left})", f"duration({right})"
-            text = f"!has(self.{small}) || !has(self.{large}) || {left} <= {right}"
-            if rule.small in durations and (word := durations[rule.small].word) is not None:
-                text = f"!has(self.{small}) || self.{small} == '{word}' || !has(self.{large}) || {left} <= {right}"
-            return {"rule": text, "message": f"{small} must not exceed {large}"}
-        case Member():
-            tag, member = camel_value(rule.tag), camel_key(rule.member)
-            # `default: {}` is judged before the defaults inside it are filled in, when there is no type yet.
-            text = f"!has(self.type) || (self.type == '{tag}' ? has(self.{member}) : !has(self.{member}))"
-            return {"rule": text, "message": f"{member} must be set if and only if type is {tag}"}
-        case Needs():
-            tag, member = camel_value(rule.tag), camel_key(rule.member)
-            text = f"!has(self.type) || self.type != '{tag}' || has(self.{member})"
-            return {"rule": text, "message": f"{member} must be set if type is {tag}"}
-        case Requires():
-            known = fields_of(model)
-            key, other = (key_in(known[name], RESOURCE) for name in (rule.field, rule.other))
-            return {"rule": f"!has(self.{key}) || has(self.{other})", "message": f"{key} has no effect without {other}"}
-        case NeedsElsewhere():
-            tag, other = camel_value(rule.tag), camel_key(rule.other)
-            part, field, member = camel_key(rule.part), camel_key(rule.field), camel_key(rule.member)
-            chosen = f"has(self.{part}) && has(self.{part}.{field}) && self.{part}.{field} == '{tag}'"
-            return {
-                "rule": f"!({chosen}) || (has(self.{other}) && has(self.{other}.{member}))",
-                "message": f"{other}.{member} must be set if {part}.{field} is {tag}",
-            }
-        case Exclusive():
-            names, count = _counted(rule.fields, model)
-            return {"rule": f"{count} <= 1", "message": f"{names} exclude each other"}
-        case Excludes():
-            known = fields_of(model)
-            key, other = (key_in(known[name], RESOURCE) for name in (rule.field, rule.other))
-            return {
-                "rule": f"!has(self.{key}) || !has(self.{other}) || !self.{other}.matches('{rule.pattern}')",
-                "message": f"{key} excludes {rule.pattern} in {other}: {rule.because}",
-            }
-        case Incompatible():
-            conditions = " && ".join(_holds(key, value, model) for key, value in rule.values)
-            first = ".".join(map(camel_key, rule.values[0][0].split(".")))
-            return {
-                "rule": f"!({conditions})",
-                "message": f"{first} cannot be {rule.values[0][1]}: {rule.because}",
-            }
-        case OneOf():
-            names, count = _counted(rule.fields, model)
-            return {"rule": f"{count} == 1", "message": f"exactly one of {names} must be set"}
-        case Reserved():
-            return _reserved(rule, model)
-        case Refers():
-            outer, inner, name = map(camel_key, rule.names)
-            many, field = map(camel_key, rule.to)
-            found = f"has(self.{many}) && self.{many}.exists(known, known.{field} == each.{name})"
-            text = f"!has(self.{outer}) || self.{outer}.all(one, !has(one.{inner}) || one.{inner}.all(each, {found}))"
-            return {"rule": text, "message": f"each {name} in {outer}.{inner} must be one of {many}"}
-        case Check():
-            return {"rule": rule.cel, "message": rule.message}
 
 
 def _field(field: FieldShape, path: str) -> dict[str, Any]:
