@@ -8,6 +8,10 @@ bench: $(DEV) ## the gateway beside a naive proxy and nginx; ARGS="--quick", "--
 bench-micro: $(DEV) ## what single steps of a call cost: parse, pick, lease
 	@$(BIN)/python -m bench.micro $(ARGS)
 
+.PHONY: bench-calls
+bench-calls: $(DEV) ## CPU time of a call without sockets, with each policy and with tracing; ARGS="--count" lists its functions
+	@$(BIN)/python -m bench.calls $(ARGS)
+
 .PHONY: bench-access
 bench-access: $(DEV) ## CPU time per call of clients with a key or a token, beside clients without; ARGS="--write"
 	@$(BIN)/python -m bench.access $(ARGS)
