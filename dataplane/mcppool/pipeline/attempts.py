@@ -133,11 +133,14 @@ class Attempts:
     def answered(self, attempt: DirectAttempt) -> None:
         """An attempt that was begun by `begin` has its answer."""
         self.exchange.over(attempt, attempt.connection)
-        self._direct_answered(attempt)
-        if attempt.admitted is not None:
-            if attempt.admitted.place is not None:
-                attempt.admitted.place.leave()
-            leave(attempt.admitted.gates)
+        self._answered(attempt, None)
+        admitted = attempt.admitted
+        if admitted is not None:
+            if attempt.endpoint.concurrency is not None:
+                self._teach(attempt, attempt.endpoint, admitted.in_flight)
+            if admitted.place is not None:
+                admitted.place.leave()
+            leave(admitted.gates)
         attempt.outcome.attempt = None
         self.picker.attempt_over(attempt.endpoint, attempt.plan)
 
@@ -248,7 +251,9 @@ class Attempts:
         try:
             if begun is not None:
                 await (self.traced or self.exchange).run(begun.attempt, begun.answer)
-                self._direct_answered(begun.attempt)
+                self._answered(begun.attempt, None)
+                if begun.attempt.admitted is not None:
+                    self._teach(begun.attempt, begun.attempt.endpoint, begun.attempt.admitted.in_flight)
                 return
             if call.request.id is None:
                 place = await self.notifications.at(endpoint, call, plan)
@@ -284,12 +289,6 @@ class Attempts:
             if place is not None:
                 place.leave()
             self.picker.attempt_over(endpoint, plan)
-
-    def _direct_answered(self, attempt: DirectAttempt) -> None:
-        """An attempt that was begun by `begin`, always the first one of its call, has its answer."""
-        self._answered(attempt, None)
-        if attempt.admitted is not None:
-            self._teach(attempt, attempt.endpoint, attempt.admitted.in_flight)
 
     def _teach(self, attempt: Attempt, endpoint: Endpoint, in_flight: int) -> None:
         """Tell the limit of the endpoint, if it adapts, how long an answer took: not an error about the request, which

@@ -15,20 +15,21 @@ class RateLimit(NamedTuple):
 
 
 class TokenBucket:
-    """One bucket, full at first. `rate` is in tokens per second, `burst` is its capacity."""
+    """One bucket, full at first. `rate` is in tokens per second, `burst` is its capacity. `used_at` is the time of the
+    last `take`."""
 
-    __slots__ = ("_at", "_tokens")
+    __slots__ = ("_tokens", "used_at")
 
     def __init__(self, burst: float, now: float) -> None:
         self._tokens = burst
-        self._at = now
+        self.used_at = now
 
     def take(self, rate: float, burst: float, now: float) -> float:
         """Take a token. Returns 0 if there was one, else the seconds until there is one."""
-        tokens = self._tokens + (now - self._at) * rate
+        tokens = self._tokens + (now - self.used_at) * rate
         if tokens > burst:
             tokens = burst
-        self._at = now
+        self.used_at = now
         if tokens >= 1.0:
             self._tokens = tokens - 1.0
             return 0.0
@@ -43,7 +44,7 @@ class TokenBucket:
 
     def has_left(self, rate: float, burst: float, now: float) -> bool:
         """Whether there is a token."""
-        return min(burst, self._tokens + (now - self._at) * rate) >= 1.0
+        return min(burst, self._tokens + (now - self.used_at) * rate) >= 1.0
 
     def give_back(self) -> None:
         """Undo a `take`, because another limit refused the call."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from itertools import count
 from math import inf
 from time import monotonic
 
@@ -12,11 +14,13 @@ from mcppool.access.passthrough import NOBODY
 from mcppool.pipeline.admission import limits as limits_module
 from mcppool.pipeline.admission import rates as rates_module
 from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
-from mcppool.pipeline.admission.limits import MAX_TOOLS, Admission, has_limits, leave
+from mcppool.pipeline.admission.limits import MAX_TOOLS, Admission, Admitted, has_limits, leave
 from mcppool.pipeline.call import Call
+from mcppool.pipeline.catalog import PoolCatalog
 from mcppool.pipeline.pool.pool import ServerPool
 from mcppool.policy.concurrency_limit import START, WINDOW
 from mcppool.policy.principal import ANONYMOUS, Principal
+from mcppool.upstream.catalog import ToolInfo
 from mcppool.upstream.failures import LimitReached, RateLimited
 from tests.principals import principal_of
 from tests.unit.footprint import footprint
@@ -269,3 +273,54 @@ async def test_a_learned_limit_ends_with_its_setting() -> None:
     assert (endpoint.places, endpoint.concurrency) == (3, None)
     pool.configure(spec_of("", "a"))
     assert endpoint.places == inf
+
+
+async def test_a_client_whose_gate_was_forgotten_meanwhile_has_one_limit_on_both_paths(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits_module, "MAX_CLIENTS", 3)
+    pool = pool_of("[limits.principal]\nmax_concurrent = 1\nmax_queue = 0", "a")
+    limits, (endpoint,) = limits_of(pool), pool.endpoints.values()
+
+    def try_enter(name: str) -> Admitted | None:
+        call = tool_call("read", principal=name)
+        return limits.try_enter(call, planned(call, pool), endpoint)
+
+    for name in ("ann", "bob", "cid", "dan", "eve"):
+        admitted = try_enter(name)
+        assert admitted is not None
+        leave(admitted.gates)
+    assert try_enter("ann") is not None
+    assert try_enter("ann") is None
+    with pytest.raises(LimitReached):
+        await enter(limits, pool, tool_call("read", principal="ann"))
+
+
+async def test_strangers_do_not_take_the_bucket_of_a_client_that_calls_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rates_module, "MAX_BUCKETS", 3)
+    monkeypatch.setattr(rates_module, "monotonic", partial(next, count(1000.0, 0.001)))
+    pool = pool_of("[rate_limit.principal]\nrequests_per_second = 1\nburst = 1", "a")
+    rates = limits_of(pool).rates
+
+    def take(name: str) -> bool:
+        call = tool_call("read", principal=name)
+        return rates.try_take(call, planned(call, pool))
+
+    assert take("ann")
+    for number in range(10):
+        assert take(f"stranger {number}")
+        assert not take("ann")
+
+
+async def test_a_tool_that_comes_into_the_catalog_gets_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates_module, "monotonic", lambda: 1000.0)
+    pool = pool_of("[rate_limit.tool]\nrequests_per_second = 1\nburst = 1", "a")
+    rates, call = limits_of(pool).rates, tool_call("new")
+    plan = planned(call, pool)
+    assert rates.try_take(call, plan)
+    assert rates.try_take(call, plan)
+    pool.settings.learn(PoolCatalog(tools={"new": ToolInfo("new", None, None)}))
+    assert rates.try_take(call, plan)
+    assert not rates.try_take(call, plan)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Sequence
 from time import monotonic
 
 from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
-from mcppool.pipeline.admission.rates import RateCounter, Rates
+from mcppool.pipeline.admission.rates import MAX_KNOWN, MAX_KNOWN_NAME, RateCounter, Rates
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.peers import Limiter, Peers
@@ -36,7 +36,7 @@ class Admitted:
 
     __slots__ = ("gates", "in_flight", "place")
 
-    def __init__(self, gates: list[Limiter], place: Limiter | None, in_flight: int) -> None:
+    def __init__(self, gates: Sequence[Limiter], place: Limiter | None, in_flight: int) -> None:
         self.gates = gates
         self.place = place
         self.in_flight = in_flight
@@ -80,9 +80,13 @@ class Admission:
         # The gates of every call.
         self._always = [gate for gate in (self._pool_gate, self._endpoint_gate) if gate is not None]
         self._limits_tools = has_limits_of_tools(spec)
+        self._limits_endpoints = limits.endpoint is not None
         self._places: dict[Endpoint, Limiter] = {}
         self._tool_gates: dict[str, Limiter] = {}
         self.client_gates: dict[Hashable, Limiter] = {}
+        # The gates of a call by its principal, address and tool: each call asks for all of them. All are forgotten when
+        # one of them may be replaced.
+        self._known: dict[tuple[str, str, str | None], tuple[Limiter, ...]] = {}
 
     @property
     def waiting(self) -> int:
@@ -112,20 +116,23 @@ class Admission:
     def try_enter(self, call: Call, plan: Plan, endpoint: Endpoint) -> Admitted | None:
         """Admit a call and its first attempt, at `endpoint`, if they wait for nothing. Otherwise, or if a limit is
         reached, the call takes nothing."""
-        entered: list[Limiter] = []
-        for gate in self._gates(call, plan):
+        gates = self._known.get((call.principal.key, call.address, plan.tool))
+        if gates is None:
+            gates = self._look_up(call, plan)
+        for number, gate in enumerate(gates):
             if not gate.try_enter():
-                leave(entered)
+                leave(gates[:number])
                 return None
-            entered.append(gate)
-        place = self._place(endpoint)
+        place: Limiter | None = None
+        if self._limits_endpoints:
+            place = self._places.get(endpoint) or self._place(endpoint)
         if place is None or place.try_enter():
             # The rates come last: what they give is given back by none of the steps before.
             if self.rates.try_take(call, plan):
-                return Admitted(entered, place, endpoint.active + 1)
+                return Admitted(gates, place, endpoint.active + 1)
             if place is not None:
                 place.leave()
-        leave(entered)
+        leave(gates)
         return None
 
     async def at(self, endpoint: Endpoint, plan: Plan, *, again: bool) -> Limiter | None:
@@ -197,6 +204,16 @@ class Admission:
             return self._always
         return [gate for gate in (client, tool, *self._always) if gate is not None]
 
+    def _look_up(self, call: Call, plan: Plan) -> tuple[Limiter, ...]:
+        """The gates that a call enters, which are remembered."""
+        gates = tuple(self._gates(call, plan))
+        nobody = call.principal.anonymous and not call.address  # each call is a client of its own
+        if not nobody and len(plan.tool or "") <= MAX_KNOWN_NAME:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[call.principal.key, call.address, plan.tool] = gates
+        return gates
+
     def _place(self, endpoint: Endpoint) -> Limiter | None:
         """The places at an endpoint; None if no limit is set."""
         limit = self._spec.limits.endpoint
@@ -219,6 +236,7 @@ class Admission:
         if gate is None:
             if len(self.client_gates) >= MAX_CLIENTS:
                 self.client_gates = {n: g for n, g in self.client_gates.items() if g.inside or g.waiting}
+                self._known.clear()
             gate = self.client_gates[client] = self._limiter(
                 "limits.principal", f"principal {client}", lambda: limit.max_concurrent, limit.max_queue
             )
@@ -232,6 +250,7 @@ class Admission:
         if gate is None and (gate := self._make_tool_gate(tool)) is not None:
             if len(self._tool_gates) >= MAX_TOOLS:
                 self._tool_gates = {n: g for n, g in self._tool_gates.items() if g.inside or g.waiting}
+                self._known.clear()
             self._tool_gates[tool] = gate
         return gate
 
@@ -271,7 +290,7 @@ def has_limits_of_tools(spec: PoolSpec) -> bool:
     return spec.limits.tool is not None or any(tool.max_concurrent for tool in spec.tools.values())
 
 
-def leave(gates: list[Limiter]) -> None:
+def leave(gates: Sequence[Limiter]) -> None:
     """Give back the places of a call, innermost first."""
     for gate in reversed(gates):
         gate.leave()

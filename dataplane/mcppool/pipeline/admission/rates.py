@@ -22,6 +22,10 @@ APART: Final = "\0unanswered"
 """Marks the buckets of messages that are not calls."""
 MAX_BUCKETS: Final = 100_000
 """Upper bound on the buckets of one rate; a full bucket carries no information."""
+MAX_KNOWN: Final = 1024
+"""Upper bound on the clients and tools whose buckets are remembered together."""
+MAX_KNOWN_NAME: Final = 256
+"""Upper bound on the characters of the name of such a tool."""
 
 
 class RateCounter(Protocol):
@@ -59,6 +63,16 @@ class _Rate:
         self.name_of = name_of
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
+    @property
+    def full(self) -> bool:
+        """Whether the next new bucket takes the place of the one that was not used for the longest time."""
+        return len(self._buckets) >= MAX_BUCKETS
+
+    def used(self, bucket: _Bucket) -> None:
+        """One of its buckets was used without `bucket`."""
+        if bucket.limit.kind == self._kind and bucket.limit.name in self._buckets:
+            self._buckets.move_to_end(bucket.limit.name)
+
     def bucket(self, name: str, now: float) -> _Bucket:
         buckets = self._buckets
         bucket = buckets.get(name)
@@ -85,6 +99,9 @@ class Rates:
             ("pool", spec.pool, lambda _call, _plan: ""),
         )
         self._rates = tuple(_Rate(kind, rate, name_of) for kind, rate, name_of in sections if rate is not None)
+        # The buckets of a call by its principal, address and tool: three look-ups less for each call.
+        self._known: dict[tuple[str, str, str | None], tuple[_Bucket, ...]] = {}
+        self._catalog = settings.catalog  # that these are from
 
     async def take(self, call: Call, plan: Plan, *, apart: bool = False) -> None:
         """Take a token from each rate that concerns the call. Raises RateLimited; then none was taken.
@@ -113,12 +130,36 @@ class Rates:
         if not self._rates:
             return True
         now = monotonic()
-        buckets = self._buckets(call, plan, now)
+        if self._catalog is not self._settings.catalog:
+            self._forget()
+        buckets = self._known.get((call.principal.key, call.address, plan.tool))
+        if buckets is None:
+            buckets = self._look_up(call, plan, now)
         if self._shared is not None:
             return not buckets or self._shared.try_take([bucket.limit for bucket in buckets])
         return _take(buckets, now) is None
 
+    def _look_up(self, call: Call, plan: Plan, now: float) -> tuple[_Bucket, ...]:
+        """The buckets of a call, which are remembered."""
+        buckets = tuple(self._buckets(call, plan, now))
+        if len(plan.tool or "") <= MAX_KNOWN_NAME:
+            if len(self._known) >= MAX_KNOWN:
+                self._forget()
+            self._known[call.principal.key, call.address, plan.tool] = buckets
+        return buckets
+
+    def _forget(self) -> None:
+        """Forget which buckets belong to which calls. Until now their use was not noted."""
+        known = {bucket for buckets in self._known.values() for bucket in buckets}
+        for bucket in sorted(known, key=lambda bucket: bucket.tokens.used_at):
+            for rate in self._rates:
+                rate.used(bucket)
+        self._known.clear()
+        self._catalog = self._settings.catalog
+
     def _buckets(self, call: Call, plan: Plan, now: float, suffix: str = "") -> list[_Bucket]:
+        if any(rate.full for rate in self._rates):  # no bucket that is known may give way to another
+            self._forget()
         return [
             rate.bucket(name + suffix, now) for rate in self._rates if (name := rate.name_of(call, plan)) is not None
         ]
