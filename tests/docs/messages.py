@@ -43,8 +43,8 @@ def log_events(*folders: Path) -> set[str]:
     for name, call in _calls(*folders):
         if name in LEVELS and call.args:
             found |= {text for text in _texts(call.args[0]) if re.fullmatch(r"[a-z]+(_[a-z]+)*", text)}
-        elif name == "_CallLine":  # of the audit log, which is rendered from a structure
-            found.update(_texts(call.args[1]))
+        elif name == "_Subject":  # of the audit log, which is rendered from a structure
+            found.update(_texts(call.args[0]))
     return found
 
 

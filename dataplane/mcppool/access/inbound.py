@@ -129,7 +129,9 @@ class InboundAuth:
         if credential is None or credential.scheme == DPOP:
             return None
         principal = self._authenticator.recall(credential, time.time())
-        return principal if principal is not None and self._required <= principal.scopes else None
+        if principal is None or (self._required and not self._required <= principal.scopes):
+            return None
+        return principal
 
     async def authenticate(
         self, credential: Credential | None, address: str, *, shown: bool, proof: ShownProof | None = None

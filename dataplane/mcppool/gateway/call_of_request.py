@@ -14,7 +14,7 @@ from mcppool.wire.era import LEGACY, MODERN, Era, Refusal, classify, inputs_of
 from mcppool.wire.errors import INVALID_REQUEST, BadEnvelope
 from mcppool.wire.headers import LAST_EVENT_ID, SESSION_ID
 from mcppool.wire.large_ids import request_id
-from mcppool.wire.member_sizes import MIN_BOUND, oversized, repeatable_id
+from mcppool.wire.member_sizes import MAX_METHOD, SMALL, oversized, repeatable_id
 from mcppool.wire.rpc_request import RpcRequest, parse_request
 
 _ALLOW = b"allow: POST, GET, DELETE\r\ncache-control: no-store\r\n"
@@ -47,7 +47,8 @@ def _message(pool: ServerPool, request: HttpRequest, notes: HeadNotes, principal
         message = parse_request(request.body)
     except BadEnvelope as bad:
         raise RequestRefused(bad.reason, 400, bad.code, bad.message) from bad
-    if len(request.body) > MIN_BOUND and (problem := oversized(message)) is not None:
+    may_exceed = len(request.body) > SMALL or len(message.method or "") > MAX_METHOD
+    if may_exceed and (problem := oversized(message)) is not None:
         raise RequestRefused("member_too_large", 400, INVALID_REQUEST, problem, id=repeatable_id(message))
     era = _classify(message, notes)
     session = None

@@ -234,8 +234,17 @@ class Router:
         usage = connection.usage
         if auth is None and usage.client is usage.address:
             return call_of_request(route.pool, request, notes, ANONYMOUS, usage.address.key)
-        principal = ANONYMOUS if auth is None else auth.admit(_credential(auth, notes, connection))
-        return None if principal is None else self._call_of(route.pool, principal, request, notes, connection)
+        principal = ANONYMOUS
+        if auth is not None:
+            read = notes.credential_read_by is auth
+            known = auth.admit(notes.credential if read else _credential(auth, notes, connection))
+            if known is None:
+                return None
+            principal = known
+        counted = usage.client
+        if counted.key != principal.key or counted.pool != route.pool.name or request.held is not None:
+            _count(route.pool, principal, request, connection)
+        return call_of_request(route.pool, request, notes, principal, usage.address.key)
 
     async def _call(self, route: Route, request: HttpRequest, notes: HeadNotes, connection: HttpConnection) -> Call:
         """The call of a request for which `_call_at_once` has none: it has to be authenticated first, or has a large

@@ -114,7 +114,7 @@ class AuditLog:
                 log.event("audit_log_works_again")
             failing = False
             with self._lock:
-                self._size -= sum(len(line) + 1 for line in lines)
+                self._size -= sum(map(len, lines)) + len(lines)
         self._sink.close()
 
     def _gather(self) -> None:
@@ -133,6 +133,9 @@ class AuditLog:
     def _take(self) -> tuple[list[bytes], int]:
         """Lines to write next. They count as waiting until they are written."""
         lines: list[bytes] = []
+        if self._size <= MAX_CONCURRENT:  # all at once: until then the lock keeps calls waiting
+            lines.extend(self._waiting)
+            self._waiting.clear()
         size = 0
         while self._waiting and size < MAX_CONCURRENT:
             line = self._waiting.popleft()
@@ -143,7 +146,7 @@ class AuditLog:
 
 
 def _notice(dropped: int) -> list[bytes]:
-    return [_encode({"time": now(), "event": "lines_dropped", "lines": dropped})] if dropped else []
+    return [_encode({"time": now().decode(), "event": "lines_dropped", "lines": dropped})] if dropped else []
 
 
 def _sink(spec: AuditSpec) -> AuditSink:
@@ -159,10 +162,16 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def now() -> str:
-    """The time as lines of the log write it."""
-    seconds, nanoseconds = divmod(time_ns(), 1_000_000_000)
-    return f"{_second(seconds)}.{nanoseconds // 1_000_000:03}Z"
+@lru_cache(maxsize=2)
+def at(milliseconds: int) -> bytes:
+    """A time as lines of the log write it; `milliseconds` since the epoch. Many calls end in one of them."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_second(seconds)}.{rest:03}Z".encode()
+
+
+def now() -> bytes:
+    """The present time as lines of the log write it."""
+    return at(time_ns() // 1_000_000)
 
 
 class AuditLogs:

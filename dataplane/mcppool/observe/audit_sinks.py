@@ -145,7 +145,7 @@ def _locked(descriptor: int) -> Iterator[None]:
 
 
 def _joined(lines: Sequence[bytes]) -> bytes:
-    return b"".join(b"%b\n" % line for line in lines)
+    return b"\n".join((*lines, b""))
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -14,8 +14,11 @@ from mcppool.pipeline.call import Call
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.settings import Settings
 from mcppool.policy.access_names import Glob
+from mcppool.policy.access_request import Decision
+from mcppool.policy.access_rules import AccessRules
 from mcppool.policy.principal import Principal
 from mcppool.spec.sections.audit import AuditSpec
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.wire.bulk import BULK
 from mcppool.wire.members import UNREADABLE, readable
 
@@ -25,8 +28,8 @@ MAX_ARGUMENTS: Final = 8 * 1024
 """Maximum bytes of arguments that are written."""
 MAX_DEPTH: Final = 64
 """Levels of nested arguments that are written."""
-MAX_PRINCIPALS: Final = 256
-"""Upper bound on the principals whose encoded form is kept."""
+MAX_KNOWN: Final = 1024
+"""Upper bound on the subjects, and on the endpoints, whose encoded form is kept."""
 REDACTED: Final = "[redacted]"
 
 _DELIVERED: Final = ("success", "tool_error")
@@ -36,13 +39,13 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-class _CallLine(msgspec.Struct, omit_defaults=True):
-    """The line of a call, in the order of its members. What is None is left out."""
+class _Subject(msgspec.Struct, omit_defaults=True):
+    """The members of a call's line behind its time that calls of one client to one tool share, in their order. What is
+    None is left out."""
 
-    time: str
     event: str
     pool: str
-    principal: msgspec.Raw
+    principal: dict[str, str]
     client: str | None = None
     method: str | None = None
     name: str | None = None
@@ -51,6 +54,11 @@ class _CallLine(msgspec.Struct, omit_defaults=True):
     would_be_denied: bool | None = None
     missing_scopes: tuple[str, ...] | None = None
     policy: str | None = None
+
+
+class _Course(msgspec.Struct, omit_defaults=True):
+    """The members behind these."""
+
     request_id: str | None = None
     id: str | None = None
     endpoint: str | None = None
@@ -64,8 +72,17 @@ class _CallLine(msgspec.Struct, omit_defaults=True):
     arguments: Any = None
 
 
+class _Known(NamedTuple):
+    """The encoded members of `_Subject`, and what they were made from."""
+
+    principal: Principal
+    decision: Decision | None
+    rules: AccessRules | None
+    members: bytes
+
+
 class AuditTrail:
-    """Writes the lines of one pool, by one specification of its audit log."""
+    """Writes the lines of one pool, by one specification of its audit log. `may_refuse`: a full one refuses calls."""
 
     def __init__(self, settings: Settings, metrics: PoolMetrics, spec: AuditSpec) -> None:
         self._settings = settings
@@ -73,13 +90,16 @@ class AuditTrail:
         self.spec = spec
         self._log = audit_logs.take(spec)
         self._redact = [Glob(pattern.casefold()) for pattern in spec.redact]
-        self._refuses = spec.overflow == "refuse"
-        self._principals: dict[int, tuple[Principal, msgspec.Raw]] = {}  # by identity: clients call again and again
+        self.may_refuse = spec.overflow == "refuse"
+        # By the identity of the principal, the address, the method and the name: clients call again and again.
+        self._known: dict[tuple[int, str, str | None, str | None], _Known] = {}
+        # By endpoint, the members of `_Course` behind `request_id` of a call that has succeeded at once.
+        self._successes: dict[str, bytes] = {}
 
     @property
     def refuses(self) -> bool:
         """Whether calls of tools must not begin, because their record could not be written."""
-        return self._refuses and self._log.full
+        return self.may_refuse and self._log.full
 
     def close(self, *, wait: bool = True) -> None:
         """Write what waits; with `wait`, before it returns."""
@@ -87,19 +107,74 @@ class AuditTrail:
 
     def call(self, call: Call, outcome: Outcome, duration: float) -> None:
         """A call has ended, or was refused; `duration` in seconds."""
-        request, decision, allowed = call.request, outcome.decision, True
+        request, principal, rules = call.request, call.principal, self._settings.access
+        key = id(principal), call.address, request.method, request.name
+        known = self._known.get(key)
+        if (
+            known is None
+            or known.principal is not principal
+            or known.decision is not outcome.decision
+            or known.rules is not rules
+        ):
+            known = _Known(principal, outcome.decision, rules, self._subject(call, outcome.decision, rules))
+            self._remember(key, known)
+        number, endpoint = request.id, outcome.endpoint
+        if (
+            outcome.status == "success"
+            and outcome.attempts == 1
+            and outcome.failure is None
+            and outcome.cut is None
+            and not outcome.id
+            and endpoint is not None
+            and number is not None
+            and number.isdigit()
+            and len(number) <= MAX_TEXT
+            and not self.spec.arguments
+            and current.get() is None
+        ):  # almost every call: only three members vary
+            course = self._successes.get(endpoint.key) or self._success(endpoint)
+            microseconds = int(duration * 1e6 + 0.5)
+            line = b'{"time":"%b",%b,"request_id":"%b",%b,"duration_ms":%d.%03d}' % (
+                now(), known.members, number, course, microseconds // 1000, microseconds % 1000,
+            )  # fmt: skip
+        else:
+            line = b'{"time":"%b",%b,%b' % (now(), known.members, _encode(self._course(call, outcome, duration))[1:])
+        self._write(line)
+
+    def _success(self, endpoint: Endpoint) -> bytes:
+        """The members of a call that has succeeded at once, but for the request's id and the duration."""
+        members = _encode(_Course(endpoint=endpoint.key, attempts=1, status="success", delivered="yes"))[1:-1]
+        if len(self._successes) >= MAX_KNOWN:
+            self._successes.clear()
+        self._successes[endpoint.key] = members
+        return members
+
+    def _course(self, call: Call, outcome: Outcome, duration: float) -> _Course:
+        failure, span = outcome.failure or outcome.cut, current.get()
+        return _Course(
+            request_id=(call.request.id or b"")[:MAX_TEXT].decode("utf-8", "replace") or None,
+            id=outcome.id or None,
+            endpoint=outcome.endpoint.key if outcome.endpoint is not None else None,
+            attempts=outcome.attempts,
+            status=outcome.status,
+            reason=str(failure.reason) if failure is not None else None,
+            delivered=outcome.delivered if outcome.status not in _DELIVERED else "yes",
+            duration_ms=round(duration * 1000, 3),
+            trace_id=span.trace_id if span is not None else None,
+            span_id=span.span_id if span is not None else None,
+            arguments=self._arguments(call) if self.spec.arguments and call.request.method == "tools/call" else None,
+        )
+
+    def _subject(self, call: Call, decision: Decision | None, rules: AccessRules | None) -> bytes:
+        request, allowed = call.request, True
         missing: tuple[str, ...] = ()
         if decision is not None:
             allowed, missing = decision.allowed, decision.missing
-        rules = self._settings.access
         enforced = rules is not None and rules.spec.mode == "enforce"
-        failure, span = outcome.failure or outcome.cut, current.get()
-        # By position, in the order of the members: arguments by name cost a class a microsecond.
-        line = _CallLine(
-            now(),
+        subject = _Subject(
             "call" if allowed or not enforced else "denied",
             self._settings.name,
-            self._principal(call.principal),
+            who(call.principal),
             call.address or None,
             _cut(request.method or (request.kind if call.verb == b"POST" else call.verb.decode("latin-1"))),
             _cut(request.name) or None,
@@ -108,39 +183,28 @@ class AuditTrail:
             True if not allowed and not enforced else None,
             missing or None,
             rules.version if rules is not None else None,
-            (request.id or b"")[:MAX_TEXT].decode("utf-8", "replace") or None,
-            outcome.id or None,
-            outcome.endpoint.key if outcome.endpoint is not None else None,
-            outcome.attempts,
-            outcome.status,
-            str(failure.reason) if failure is not None else None,
-            outcome.delivered if outcome.status not in _DELIVERED else "yes",
-            round(duration * 1000, 3),
-            span.trace_id if span is not None else None,
-            span.span_id if span is not None else None,
-            self._arguments(call) if self.spec.arguments and request.method == "tools/call" else None,
         )
-        self._write(_encode(line))
+        return _encode(subject)[1:-1]
+
+    def _remember(self, key: tuple[int, str, str | None, str | None], known: _Known) -> None:
+        """Keep a subject, if it is the usual one for the method: messages without one differ in kind."""
+        _, _, method, name = key
+        if method is None or len(method) + len(name or "") > MAX_TEXT:
+            return
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        self._known[key] = known
 
     def event(self, event: str, fields: Mapping[str, Any]) -> None:
         """Write one line: time, event, pool, then the fields that are neither None nor empty."""
         said = {key: value for key, value in fields.items() if value not in (None, "")}
-        self._write(_encode({"time": now(), "event": event, "pool": self._settings.name, **said}))
+        self._write(_encode({"time": now().decode(), "event": event, "pool": self._settings.name, **said}))
 
     def _write(self, line: bytes) -> None:
-        if self._log.write(line, reserve=self._refuses):
+        if self._log.write(line, reserve=self.may_refuse):
             self._metrics.audit_lines += 1
         else:
             self._metrics.audit_dropped += 1
-
-    def _principal(self, principal: Principal) -> msgspec.Raw:
-        """The principal as lines name it, encoded."""
-        found = self._principals.get(id(principal))
-        if found is None:
-            if len(self._principals) >= MAX_PRINCIPALS:
-                self._principals.clear()
-            found = self._principals[id(principal)] = principal, msgspec.Raw(_encode(who(principal)))
-        return found[1]
 
     def _arguments(self, call: Call) -> Any:
         raw = call.request.arguments

@@ -172,7 +172,7 @@ class Pipeline:
         if rules is not None and not self.access.admits(rules, call, reply, outcome):
             return False
         audit = self.access_log.audit
-        if audit is None or call.request.method != "tools/call" or not audit.refuses:
+        if audit is None or not audit.may_refuse or call.request.method != "tools/call" or not audit.refuses:
             return True
         answer_fault(call, reply, AuditFull(), outcome)
         return False
@@ -180,12 +180,9 @@ class Pipeline:
     def _admits_at_once(self, rules: AccessRules | None, call: Call, outcome: Outcome) -> bool:
         """Whether the call may begin, and neither its request nor its answer has to be changed for its client."""
         audit = self.access_log.audit
-        if self.on_behalf is not None or (audit is not None and audit.refuses):
+        if self.on_behalf is not None or (audit is not None and audit.may_refuse and audit.refuses):
             return False
-        if rules is None:
-            return True
-        outcome.decision = self.access.decide(rules, call)[1]
-        return outcome.decision.allowed and self.access.conceal(rules, call) is None
+        return rules is None or self.access.admits_at_once(rules, call, outcome)
 
     async def _prepares(self, on_behalf: OnBehalf, call: Call, plan: Plan, reply: Reply, outcome: Outcome) -> bool:
         """Set the lines on behalf of the call's client; without them, the call is answered."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from mcppool.policy.access_names import Kind, Readings, fold, readings
 from mcppool.policy.access_request import (
+    ACTS_ON,
     ALLOWED,
     FOLDED,
     KNOWN,
@@ -85,6 +86,10 @@ class Grant:
     def remembered(self) -> int:
         """Number of stored decisions."""
         return len(self._remembered)
+
+    def recall(self, method: str, name: str | None) -> Decision | None:
+        """The stored decision about a request with this `method`, which acts on an object; None if there is none."""
+        return self._remembered.get((method, ACTS_ON[method], name))
 
     def decide(self, request: Request) -> Decision:
         """Whether the request is allowed."""

@@ -17,8 +17,8 @@ MAX_NAME: Final = 16 * 1024
 """Maximum bytes of the object of a method: the name of a tool or prompt, the URI of a resource, the id of a task."""
 MAX_PROGRESS_TOKEN: Final = 1024
 """Bytes of a progress token, as JSON."""
-MIN_BOUND: Final = 256
-"""A message of no more bytes than this has no member over its bound."""
+SMALL: Final = MAX_ID
+"""A message of no more bytes than this has no member but its method over its bound."""
 
 
 def oversized(message: RpcRequest) -> str | None:

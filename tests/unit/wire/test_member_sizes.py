@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcppool.wire.member_sizes import MAX_ID, MAX_METHOD, MAX_NAME, MIN_BOUND, oversized, repeatable_id
+from mcppool.wire.member_sizes import MAX_ID, MAX_METHOD, MAX_NAME, SMALL, oversized, repeatable_id
 from mcppool.wire.rpc_request import parse_request
 
 
@@ -40,4 +40,4 @@ def test_members_within_their_bounds_pass() -> None:
 
 @pytest.mark.parametrize("member", LARGE)
 def test_a_message_that_is_not_looked_at_has_no_such_member(member: str) -> None:
-    assert len(LARGE[member]) > MIN_BOUND
+    assert len(LARGE[member]) > SMALL or member == "method"

@@ -13,7 +13,7 @@ from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.plan import Conceal
 from mcppool.pipeline.settings import Settings
 from mcppool.policy.access_grant import Grant
-from mcppool.policy.access_request import Decision, Request
+from mcppool.policy.access_request import ACTS_ON, Decision, Request
 from mcppool.policy.access_rules import AccessRules
 from mcppool.policy.principal import Principal
 from mcppool.upstream.failures import BadAnswer
@@ -60,6 +60,16 @@ class AccessControl:
         if rules is None or rules.spec.mode != "enforce":
             return True
         return self._decide(rules.grant(principal), call)[1].allowed
+
+    def admits_at_once(self, rules: AccessRules, call: Call, outcome: Outcome) -> bool:
+        """Whether the call may go on, with its answer as it is. Nothing is answered or counted."""
+        method = call.request.method
+        if method in ACTS_ON:  # the answer is no list
+            decision = rules.grant(call.principal).recall(method, call.request.name) or self.decide(rules, call)[1]
+            outcome.decision = decision
+            return decision.allowed
+        outcome.decision = decision = self.decide(rules, call)[1]
+        return decision.allowed and self.conceal(rules, call) is None
 
     def decide(self, rules: AccessRules, call: Call) -> tuple[Request, Decision]:
         """The deciding request of the call, and the decision of the rules."""
