@@ -124,10 +124,10 @@ class Attempts:
         if session is not None:
             attempt.home = session.home
         downstream.under_way(attempt)
-        if self.traced is None or self.traced.beginning is None:
+        if self.traced is None or outcome.trace is None:
             self.exchange.begin(attempt, attempt, connection)
         else:
-            self.traced.begin(attempt, connection)
+            self.traced.begin(attempt, connection, outcome.trace)
         return attempt
 
     def answered(self, attempt: DirectAttempt) -> None:

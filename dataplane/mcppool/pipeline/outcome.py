@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from mcppool.observe.tracing.span import Span
 from mcppool.pipeline.request_id import ReissuedRequest
 from mcppool.policy.access_request import Decision
 from mcppool.upstream.endpoint import Endpoint
@@ -44,11 +45,13 @@ class Outcome:
     * `attempt`: the attempt in flight of a session's call.
     * `cancelled`: the client has cancelled the call.
     * `decision`: the decision of the access rules, None if the pool has none.
+    * `trace`: the span of a sampled call that begins without a task, None for any other call.
     """
 
     __slots__ = (
         "attempt", "attempts", "began", "cancelled", "code", "cut", "decision", "delivered", "ended", "endpoint",
         "failure", "fallback", "fell_back", "id", "internal_error", "neutral", "resumable", "size", "status", "taker",
+        "trace",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -71,6 +74,7 @@ class Outcome:
         self.fell_back = False
         self.resumable: str | None = None
         self.attempt: Underway | None = None
+        self.trace: Span | None = None
         self.cancelled = False
 
     def failed(self, failure: AttemptFailed) -> None:

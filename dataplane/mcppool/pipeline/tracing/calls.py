@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from random import random
-from time import monotonic, time_ns
+from time import monotonic
 from typing import Any, Final, Protocol, TypeVar
 
-from mcppool.observe.metrics import PoolMetrics
-from mcppool.observe.tracing.span import MAX_TEXT, Span, current
+from mcppool.observe.tracing.span import Span, current
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.direct_attempt import Downstream, Rest
 from mcppool.pipeline.outcome import Outcome
+from mcppool.pipeline.tracing.call_spans import CallSpans
 from mcppool.pipeline.tracing.context import NOTHING, Incoming, incoming, is_unsampled, is_unsampled_in
-from mcppool.pipeline.tracing.conventions import LISTEN, own_server_attributes, server_error
-from mcppool.pipeline.tracing.exchanges import TracedExchange
+from mcppool.pipeline.tracing.conventions import LISTEN, own_server_attributes
 from mcppool.pipeline.tracing.operations import Operations
 from mcppool.policy.trace_context import Sampler, new_trace_id
 
@@ -22,7 +21,6 @@ MAX_HEADS: Final = 256
 """Heads that are remembered, each of at most `MAX_HEAD` bytes."""
 MAX_HEAD: Final = 4096
 
-Send = Callable[[Span], None]
 T = TypeVar("T")
 
 
@@ -49,20 +47,16 @@ class TracedCalls:
         self,
         begin: Begin,
         serve: Serve,
-        exchange: TracedExchange,
         operations: Operations,
         sampler: Sampler,
-        metrics: PoolMetrics,
-        send: Send,
+        spans: CallSpans,
     ) -> None:
         self._begin = begin
         self._serve = serve
-        self._exchange = exchange
         self._operations = operations
         self._sampler = sampler
         self._ratio = sampler.ratio
-        self._metrics = metrics
-        self._send = send
+        self._spans = spans
         self._plain: set[bytes] = set()  # heads without a trace context: clients repeat them, so each is searched once
 
     def serve(self, call: Call, reply: Reply, outcome: Outcome | None = None, /) -> Coroutine[Any, Any, Outcome]:
@@ -72,7 +66,7 @@ class TracedCalls:
             return self._serve(call, reply, outcome)
         span, outcome = self._span(call, context), outcome or Outcome()
         if call.request.method == LISTEN:
-            reply = _Opening(reply, lambda: self._end(span, call, outcome))
+            reply = _Opening(reply, lambda: self._spans.end(span, call, outcome))
         return self._traced(self._serve(call, reply, outcome), span, call, outcome)
 
     def begin(self, call: Call, reply: Reply, outcome: Outcome, downstream: Downstream, /) -> Rest | None:
@@ -85,17 +79,15 @@ class TracedCalls:
             context = self._sampled(call)
         if context is None:
             return self._begin(call, reply, outcome, downstream)
-        span, exchange = self._span(call, context), self._exchange
+        span = self._span(call, context)
         if call.request.method == LISTEN:
-            reply = _Opening(reply, lambda: self._end(span, call, outcome))
-        exchange.beginning = span, self._end
+            reply = _Opening(reply, lambda: self._spans.end(span, call, outcome))
+        outcome.trace = span
         try:
             rest = self._begin(call, reply, outcome, downstream)
         except BaseException:
-            self._end(span, call, outcome)
+            self._spans.end(span, call, outcome)
             raise
-        finally:
-            exchange.beginning = None
         return None if rest is None else self._traced(rest, span, call, outcome)
 
     def _sampled(self, call: Call) -> Incoming | None:
@@ -138,30 +130,7 @@ class TracedCalls:
             return await rest
         finally:
             current.reset(token)
-            self._end(span, call, outcome)
-
-    def _end(self, span: Span, call: Call, outcome: Outcome) -> None:
-        if span.end:
-            return
-        span.end = time_ns()
-        span.attributes["mcppool.attempts"] = outcome.attempts
-        if outcome.code is not None and outcome.status not in ("success", "tool_error"):
-            span.attributes["rpc.response.status_code"] = str(outcome.code)
-        failure = outcome.failure or outcome.cut
-        if failure is not None and not outcome.fell_back:
-            span.attributes["mcppool.reason"] = str(failure.reason)
-            span.message = failure.detail[:MAX_TEXT]
-        if call.request.method != LISTEN or outcome.status not in ("cancelled", "success"):
-            span.error = server_error(outcome) or None
-        if call.request.method == "tools/call" and outcome.status in ("success", "tool_error", "error"):
-            self._exemplify(span, call, outcome)
-        self._send(span)
-
-    def _exemplify(self, span: Span, call: Call, outcome: Outcome) -> None:
-        stats = self._metrics.tool(call.request.name or "")
-        stats.duration.exemplify((outcome.ended or monotonic()) - call.received, span.trace_id, span.span_id)
-        if outcome.status != "error":
-            stats.size.exemplify(outcome.size, span.trace_id, span.span_id)
+            self._spans.end(span, call, outcome)
 
 
 class _Opening:

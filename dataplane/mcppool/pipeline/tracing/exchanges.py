@@ -22,14 +22,15 @@ from mcppool.upstream.http.response import Response
 
 
 class TracedExchange:
-    """Traces the attempts of one pool. `beginning` is the span of the sampled call that begins at the moment, without a
-    task, and the function that ends it."""
+    """Traces the attempts of one pool. `end_call` ends the span of a call."""
 
-    def __init__(self, exchange: Exchange, operations: Operations, send: Callable[[Span], None]) -> None:
+    def __init__(
+        self, exchange: Exchange, operations: Operations, end_call: EndCall, send: Callable[[Span], None]
+    ) -> None:
         self._exchange = exchange
         self._operations = operations
+        self._end_call = end_call
         self._send = send
-        self.beginning: tuple[Span, EndCall] | None = None
 
     def run(self, attempt: Attempt, answer: asyncio.Future[Response] | None = None) -> Coroutine[Any, Any, None]:
         """See `Exchange.run`. An attempt of a call that is not sampled runs as without tracing."""
@@ -43,12 +44,10 @@ class TracedExchange:
             return self._run(attempt, trace.attempt, answer)
         return self._exchange.run(attempt, answer)
 
-    def begin(self, attempt: DirectAttempt, connection: Connection) -> None:
-        """See `Exchange.begin`: the first attempt of the call that is `beginning`."""
-        assert self.beginning is not None
-        call, end_call = self.beginning
+    def begin(self, attempt: DirectAttempt, connection: Connection, call: Span) -> None:
+        """See `Exchange.begin`: the first attempt of a sampled call without a task."""
         span = self._span(attempt, call)
-        attempt.steps = DirectTrace(call, span, attempt.steps, end_call, self._answered)
+        attempt.steps = DirectTrace(call, span, attempt.steps, self._end_call, self._answered)
         plan = attempt.plan
         body, forward = plan.body, plan.forward
         put_context_at_once(attempt, span)

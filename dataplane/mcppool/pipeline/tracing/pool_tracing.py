@@ -10,6 +10,7 @@ from mcppool.observe.tracing.sender import senders
 from mcppool.observe.tracing.span import Span
 from mcppool.pipeline.exchange import Exchange
 from mcppool.pipeline.sessions.session import Session
+from mcppool.pipeline.tracing.call_spans import CallSpans
 from mcppool.pipeline.tracing.calls import Begin, Serve, TracedCalls
 from mcppool.pipeline.tracing.durations import CallDurations
 from mcppool.pipeline.tracing.exchanges import TracedExchange
@@ -28,8 +29,9 @@ class PoolTracing:
         self._sender.follow(self.durations)
         self.call_durations = CallDurations(metrics, self.durations)
         operations = Operations(metrics.name)
-        self.exchange = TracedExchange(exchange, operations, self._send)
-        self.calls = TracedCalls(begin, serve, self.exchange, operations, settings.sampler, metrics, self._send)
+        spans = CallSpans(metrics, self._send)
+        self.exchange = TracedExchange(exchange, operations, spans.end, self._send)
+        self.calls = TracedCalls(begin, serve, operations, settings.sampler, spans)
 
     def close(self, *, wait: bool = True) -> None:
         """Send what waits; with `wait`, before it returns."""
