@@ -85,6 +85,8 @@ class Limiter(Protocol):
     """A bound on calls in flight, with a bounded queue: see `ConcurrencyLimiter`."""
 
     max_queue: int
+    capacity: int
+    """Number of calls that may be inside. Whoever changes it calls `admit`."""
 
     @property
     def inside(self) -> int:
@@ -109,7 +111,7 @@ class Limiter(Protocol):
         ...
 
     def admit(self) -> None:
-        """Admit waiting calls, because the capacity may have grown."""
+        """Admit waiting calls, because `capacity` may have grown."""
         ...
 
 
@@ -142,7 +144,7 @@ class Peers(Protocol):
         """Note a proof for so many seconds; returns whether no process has seen it. None if that is not known."""
         ...
 
-    def limiter(self, name: str, key: str, capacity: Callable[[], int], max_queue: int) -> Limiter:
+    def limiter(self, name: str, key: str, capacity: int, max_queue: int) -> Limiter:
         """A concurrency limiter whose places all processes share: those with the same `key` are one."""
         ...
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from mcppool.policy.token_bucket import RateLimit
@@ -70,9 +70,7 @@ class Leases:
 class SharedLimiter:
     """A concurrency limiter whose places and queue are at the supervisor: see `pipeline.peers.Limiter`."""
 
-    def __init__(
-        self, leases: Leases, pool: str, name: str, key: str, capacity: Callable[[], int], max_queue: int
-    ) -> None:
+    def __init__(self, leases: Leases, pool: str, name: str, key: str, capacity: int, max_queue: int) -> None:
         self.max_queue = max_queue
         self.inside = 0
         self.waiting = 0
@@ -85,7 +83,7 @@ class SharedLimiter:
         self._pool = pool
         self._name = name
         self._key = key
-        self._capacity = capacity
+        self.capacity = capacity
         self._most = 0  # spare places to keep when calls leave
         self._given_up = 0  # how often they were called back
 
@@ -115,7 +113,7 @@ class SharedLimiter:
         self.waiting += 1
         try:
             answer = await self._channel.ask(
-                "enter", self._pool, self._key, self._name, self._capacity(), self.max_queue, force, seconds,
+                "enter", self._pool, self._key, self._name, self.capacity, self.max_queue, force, seconds,
                 on_abandoned=self._abandoned,
             )  # fmt: skip
         except ChannelClosed:
@@ -143,7 +141,7 @@ class SharedLimiter:
 
     def admit(self) -> None:
         """See `Limiter`."""
-        self._channel.tell("resize", self._pool, self._key, self._capacity())
+        self._channel.tell("resize", self._pool, self._key, self.capacity)
         self.give_back()
 
     def give_back(self) -> None:

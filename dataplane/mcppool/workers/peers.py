@@ -110,7 +110,7 @@ class PoolPeers:
             return None
         return seen
 
-    def limiter(self, name: str, key: str, capacity: Callable[[], int], max_queue: int) -> SharedLimiter:
+    def limiter(self, name: str, key: str, capacity: int, max_queue: int) -> SharedLimiter:
         """See `Peers`."""
         return SharedLimiter(self._exchange.leases, self._pool, name, key, capacity, max_queue)
 

@@ -30,8 +30,7 @@ class _Gate:
     """The places of one limit. `lent`: the workers that may have spare ones. `recall` runs while they are asked."""
 
     def __init__(self, name: str) -> None:
-        self.capacity = 0
-        self.limiter = ConcurrencyLimiter(name, lambda: self.capacity, 0)
+        self.limiter = ConcurrencyLimiter(name, 0, 0)
         self.held: Counter[int] = Counter()  # by worker
         self.lent: set[int] = set()
         self.recall: asyncio.Task[None] | None = None
@@ -45,7 +44,7 @@ class _Gate:
         """Places for the next call; 0 while others wait."""
         if self.limiter.waiting or self.recall is not None:
             return 0
-        return max(0, self.capacity - self.limiter.inside)
+        return max(0, self.limiter.capacity - self.limiter.inside)
 
 
 class Places:
@@ -67,7 +66,7 @@ class Places:
         gate = self._gates.get((pool, key))
         if gate is None:
             gate = self._gates[pool, key] = _Gate(name)
-        gate.capacity, gate.limiter.max_queue = capacity, max_queue
+        gate.limiter.capacity, gate.limiter.max_queue = capacity, max_queue
         gate.limiter.admit()
         free = gate.free
         if free:
@@ -128,7 +127,7 @@ class Places:
         """The capacity may have changed."""
         gate = self._gates.get((pool, key))
         if gate is not None:
-            gate.capacity = capacity
+            gate.limiter.capacity = capacity
             gate.limiter.admit()
 
     def gone(self, worker: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,8 +24,7 @@ class Crowd:
     """Calls at a gate; `now` is the loop's time as the gate's time-outs see it."""
 
     def __init__(self, max_queue: int) -> None:
-        self.capacity = 2
-        self.gate = ConcurrencyLimiter("g", lambda: self.capacity, max_queue)
+        self.gate = ConcurrencyLimiter("g", 2, max_queue)
         self.calls: list[asyncio.Task[None]] = []
         self.left: set[asyncio.Task[None]] = set()
 
@@ -50,7 +48,7 @@ class Crowd:
         elif what == "cancel" and self.waiting:
             self.waiting[which % len(self.waiting)].cancel()
         elif what == "capacity":
-            self.capacity = which % 4
+            self.gate.capacity = which % 4
             self.gate.admit()
         elif what == "run":
             await settle()
@@ -59,7 +57,7 @@ class Crowd:
     def check(self) -> None:
         assert self.gate.inside == len(self.inside)
         assert self.gate.waiting == len(self.waiting) <= self.gate.max_queue
-        assert not (self.waiting and self.gate.inside < self.capacity), "there is room and somebody waits"
+        assert not (self.waiting and self.gate.inside < self.gate.capacity), "there is room and somebody waits"
 
 
 async def settle() -> None:
@@ -74,7 +72,7 @@ def test_no_place_is_lost_or_invented_in_any_order_of_events(max_queue: int, ste
         crowd = Crowd(max_queue)
         for what, which in steps:
             await crowd.step(what, which)
-        crowd.capacity = 2
+        crowd.gate.capacity = 2
         crowd.gate.admit()
         for _ in range(100):
             await settle()
@@ -90,7 +88,7 @@ def test_no_place_is_lost_or_invented_in_any_order_of_events(max_queue: int, ste
 
 
 async def test_the_longest_waiter_is_admitted_first() -> None:
-    gate = ConcurrencyLimiter("g", lambda: 1, 10)
+    gate = ConcurrencyLimiter("g", 1, 10)
     await gate.enter(LATER)
     order: list[int] = []
 
@@ -107,7 +105,7 @@ async def test_the_longest_waiter_is_admitted_first() -> None:
 
 
 async def test_a_new_call_does_not_overtake_a_waiting_one() -> None:
-    gate = ConcurrencyLimiter("g", lambda: 1, 10)
+    gate = ConcurrencyLimiter("g", 1, 10)
     await gate.enter(LATER)
     waiting = asyncio.ensure_future(gate.enter(LATER))
     await settle()
@@ -120,7 +118,7 @@ async def test_a_new_call_does_not_overtake_a_waiting_one() -> None:
 
 
 async def test_a_full_queue_and_a_wait_in_vain_are_refused_and_never_sent() -> None:
-    gate = ConcurrencyLimiter("g", lambda: 1, 1)
+    gate = ConcurrencyLimiter("g", 1, 1)
     await gate.enter(LATER)
     waiting = asyncio.ensure_future(gate.enter(asyncio.get_running_loop().time() + 0.01))
     await settle()
@@ -133,12 +131,11 @@ async def test_a_full_queue_and_a_wait_in_vain_are_refused_and_never_sent() -> N
 
 
 async def test_more_capacity_admits_waiting_calls() -> None:
-    room: list[Any] = [1]
-    gate = ConcurrencyLimiter("g", lambda: len(room), 5)
+    gate = ConcurrencyLimiter("g", 1, 5)
     await gate.enter(LATER)
     waiting = asyncio.ensure_future(gate.enter(LATER))
     await settle()
-    room.append(1)
+    gate.capacity = 2
     gate.admit()
     await settle()
     assert waiting.done()

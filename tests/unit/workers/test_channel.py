@@ -105,7 +105,7 @@ async def test_questions_end_when_the_other_process_does(join: Join) -> None:
 
 async def test_a_call_that_gives_up_leaves_no_place_behind(join: Join) -> None:
     exchange, state, _ = await worker_and_state(join)
-    limiter = exchange.of("demo").limiter("limits.pool", "pool", lambda: 1, 5)
+    limiter = exchange.of("demo").limiter("limits.pool", "pool", 1, 5)
     loop = asyncio.get_running_loop()
     await limiter.enter(loop.time() + 60)
     waiting = asyncio.create_task(limiter.enter(loop.time() + 60))
@@ -119,7 +119,7 @@ async def test_a_call_that_gives_up_leaves_no_place_behind(join: Join) -> None:
 
 async def test_a_refusal_is_that_of_a_limit(join: Join) -> None:
     exchange, _, _ = await worker_and_state(join)
-    limiter = exchange.of("demo").limiter("limits.pool", "pool", lambda: 1, 0)
+    limiter = exchange.of("demo").limiter("limits.pool", "pool", 1, 0)
     until_then = asyncio.get_running_loop().time() + 60
     await limiter.enter(until_then)
     with pytest.raises(LimitReached, match=r"limits\.pool: 1 call in flight"):
@@ -170,4 +170,4 @@ async def test_without_the_supervisor_a_worker_counts_alone(join: Join) -> None:
     assert await peers.take([RateLimit("pool", "", 1.0, 1.0)]) is None
     assert await peers.first_use(b"digest", 60) is None
     assert await peers.sessions().find("token") is None
-    await peers.limiter("limits.pool", "pool", lambda: 0, 0).enter(0.0)
+    await peers.limiter("limits.pool", "pool", 0, 0).enter(0.0)

@@ -30,13 +30,12 @@ class Worker:
     def __init__(self, number: int, state: SharedState, capacity: int, queue: int) -> None:
         self.number = number
         self.state = state
-        self.capacity = capacity
         self.questions = 0
         self.told_leave = 0
         self.ours = Channel(lambda _, arguments: self.leases.call_back(*arguments), lambda *_: None)
         self.theirs = Channel(self._answer, self._hear)
         self.leases = Leases(self.ours)
-        self.limiter = SharedLimiter(self.leases, "demo", "limits.pool", "pool", lambda: self.capacity, queue)
+        self.limiter = SharedLimiter(self.leases, "demo", "limits.pool", "pool", capacity, queue)
 
     def _answer(self, question: str, arguments: list[Any]) -> Any:
         self.questions += 1
@@ -185,7 +184,7 @@ async def test_a_smaller_limit_holds_at_once_in_a_worker_with_spare_places() -> 
     async with gateway(2, capacity=100) as (one, two):
         assert await one.enters()
         assert one.limiter.spare
-        one.capacity = two.capacity = 1
+        one.limiter.capacity = two.limiter.capacity = 1
         one.limiter.admit()
         assert not await one.enters()
         assert not await two.enters()
@@ -208,7 +207,7 @@ async def test_places_that_are_called_back_before_the_call_goes_on_are_not_kept(
             return ["", 7]
 
     held = Leases(Crossing())  # type: ignore[arg-type]
-    limiter = SharedLimiter(held, "demo", "limits.pool", "pool", lambda: 100, 0)
+    limiter = SharedLimiter(held, "demo", "limits.pool", "pool", 100, 0)
     await limiter.enter(LONG)
     assert (limiter.inside, limiter.spare) == (1, 0)
     assert given == [("leave", "demo", "pool", 7)]

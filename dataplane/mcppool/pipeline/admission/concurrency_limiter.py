@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 
 from mcppool.spec.plural import counted
 from mcppool.upstream.failures import LimitReached
@@ -12,11 +11,11 @@ from mcppool.upstream.timeouts import within
 
 
 class ConcurrencyLimiter:
-    """At most `capacity()` calls are inside and at most `max_queue` wait; cancelled calls never lose a place."""
+    """At most `capacity` calls are inside and at most `max_queue` wait; cancelled calls never lose a place."""
 
     __slots__ = ("_waiters", "capacity", "inside", "max_queue", "name")
 
-    def __init__(self, name: str, capacity: Callable[[], int], max_queue: int) -> None:
+    def __init__(self, name: str, capacity: int, max_queue: int) -> None:
         self.name = name
         self.capacity = capacity
         self.max_queue = max_queue
@@ -30,7 +29,7 @@ class ConcurrencyLimiter:
 
     def try_enter(self) -> bool:
         """Take a place, unless the call would have to wait for one."""
-        if self._waiters or self.inside >= self.capacity():
+        if self._waiters or self.inside >= self.capacity:
             return False
         self.inside += 1
         return True
@@ -61,8 +60,8 @@ class ConcurrencyLimiter:
             self.admit()
 
     def admit(self) -> None:
-        """Admit waiting calls while there are free places, also after the capacity has grown."""
-        while self._waiters and self.inside < self.capacity():
+        """Admit waiting calls while there are free places: after a call has left, and after `capacity` was changed."""
+        while self._waiters and self.inside < self.capacity:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 self.inside += 1

@@ -11,7 +11,7 @@ A call that has to wait for none of them is admitted at once (`try_enter`). The 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from time import monotonic
 
 from mcppool.pipeline.admission.concurrency_limiter import ConcurrencyLimiter
@@ -64,19 +64,15 @@ class Admission:
         self._peers = peers
         limits = spec.limits
         self._pool_gate = (
-            self._limiter(
-                "limits.pool", "pool", lambda: limits.pool.max_concurrent if limits.pool else 0, limits.pool.max_queue
-            )
+            self._limiter("limits.pool", "pool", limits.pool.max_concurrent, limits.pool.max_queue)
             if limits.pool
             else None
         )
         self._endpoint_gate = (
-            self._endpoint_limiter("endpoints", self._endpoint_capacity, self._endpoint_queue())
+            self._endpoint_limiter("endpoints", self._endpoint_capacity(), self._endpoint_queue())
             if limits.endpoint
             else None
         )
-        self._learned_places = 0
-        self._count_learned_places()
         # The gates of every call.
         self._always = [gate for gate in (self._pool_gate, self._endpoint_gate) if gate is not None]
         self._limits_tools = has_limits_of_tools(spec)
@@ -157,13 +153,13 @@ class Admission:
         """The endpoint refused a call, or did not answer it in time."""
         if endpoint.concurrency is not None:
             endpoint.concurrency.overloaded()
-            self._count_learned_places()
+            self._count_places()
 
     def endpoints_changed(self) -> None:
         """Apply changes of the pool's endpoints or of their availability."""
         if self._endpoint_gate is None:
             return
-        self._count_learned_places()
+        self._count_places()
         self._endpoint_gate.max_queue = self._endpoint_queue()
         self._endpoint_gate.admit()
         for gate in self._places.values():
@@ -171,19 +167,20 @@ class Admission:
         present = set(self._endpoints.values())
         self._places = {e: gate for e, gate in self._places.items() if e in present or gate.inside or gate.waiting}
 
+    def _count_places(self) -> None:
+        """Set the capacities of the gates of endpoints: a sum over all of them takes long for each call."""
+        if self._endpoint_gate is not None:
+            self._endpoint_gate.capacity = self._endpoint_capacity()
+        for endpoint, gate in self._places.items():
+            gate.capacity = int(endpoint.places)
+
     def _endpoint_capacity(self) -> int:
         limit = self._spec.limits.endpoint
         if limit is None:
             return 0
-        if limit.max_concurrent is None:
-            return self._learned_places
+        if limit.max_concurrent is None:  # each adapts
+            return sum(int(endpoint.places) for endpoint in self._picker.candidates) or 1
         return limit.max_concurrent * max(1, len(self._picker.candidates))
-
-    def _count_learned_places(self) -> None:
-        """Add up the limits that adapt: a sum over all endpoints takes long for each call."""
-        limit = self._spec.limits.endpoint
-        if limit is not None and limit.max_concurrent is None:
-            self._learned_places = sum(int(endpoint.places) for endpoint in self._picker.candidates) or 1
 
     def _endpoint_queue(self) -> int:
         limit = self._spec.limits.endpoint
@@ -222,7 +219,7 @@ class Admission:
         places = self._places.get(endpoint)
         if places is None:
             places = self._places[endpoint] = self._endpoint_limiter(
-                f"endpoint {endpoint.key}", lambda: int(endpoint.places), limit.max_queue
+                f"endpoint {endpoint.key}", int(endpoint.places), limit.max_queue
             )
         return places
 
@@ -238,7 +235,7 @@ class Admission:
                 self.client_gates = {n: g for n, g in self.client_gates.items() if g.inside or g.waiting}
                 self._known.clear()
             gate = self.client_gates[client] = self._limiter(
-                "limits.principal", f"principal {client}", lambda: limit.max_concurrent, limit.max_queue
+                "limits.principal", f"principal {client}", limit.max_concurrent, limit.max_queue
             )
         return gate
 
@@ -262,16 +259,16 @@ class Admission:
             return None
         capacity = limit if limit is not None else general.max_concurrent if general else 0
         queue = general.max_queue if general else 0
-        return self._limiter(f"limits of the tool {tool}", f"tool {tool}", lambda: capacity, queue)
+        return self._limiter(f"limits of the tool {tool}", f"tool {tool}", capacity, queue)
 
-    def _endpoint_limiter(self, key: str, capacity: Callable[[], int], max_queue: int) -> Limiter:
+    def _endpoint_limiter(self, key: str, capacity: int, max_queue: int) -> Limiter:
         """A limiter of places at endpoints. Each process learns its own part of a limit that adapts."""
         limit = self._spec.limits.endpoint
         if limit is not None and limit.max_concurrent is None:
             return ConcurrencyLimiter("limits.endpoint", capacity, max_queue)
         return self._limiter("limits.endpoint", key, capacity, max_queue)
 
-    def _limiter(self, name: str, key: str, capacity: Callable[[], int], max_queue: int) -> Limiter:
+    def _limiter(self, name: str, key: str, capacity: int, max_queue: int) -> Limiter:
         """A limiter of this process, or one that it shares with its peers under `key`."""
         if self._peers is not None:
             return self._peers.limiter(name, key, capacity, max_queue)

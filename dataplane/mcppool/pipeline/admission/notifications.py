@@ -70,17 +70,21 @@ class NotificationAdmission:
         gate = self._gates.get(key)
         if gate is None:
             gate = self._gates[key] = ConcurrencyLimiter(
-                f"{key[1]}s at one endpoint", self._places, self._settings.spec.connection_pool.max_waiting
+                f"{key[1]}s at one endpoint", self._places(), self._settings.spec.connection_pool.max_waiting
             )
+        gate.capacity = self._places()
         gate.max_queue = self._settings.spec.connection_pool.max_waiting
         left = plan.deadline - monotonic()
         await gate.enter(asyncio.get_running_loop().time() + left)
         return gate
 
     def endpoints_changed(self) -> None:
-        """Forget removed endpoints."""
+        """Forget removed endpoints, and apply changed limits."""
         present = set(self._endpoints.values())
         self._gates = {key: gate for key, gate in self._gates.items() if key[0] in present or gate.inside}
+        for gate in self._gates.values():
+            gate.capacity = self._places()
+            gate.admit()
 
     def _places(self) -> int:
         """Upper bound on concurrent messages of one kind at one endpoint: the limit for calls, and half the
