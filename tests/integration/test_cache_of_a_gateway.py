@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from time import monotonic
 
+import aiohttp
 import pytest
 from mcp import Client
 from redis.asyncio import Redis
@@ -14,8 +15,19 @@ from redis.asyncio import Redis
 from tests.conftest import GatewayFactory
 from tests.integration.cached import HintServer
 from tests.integration.raw_http import RawClient, ask, request
+from tests.integration.raw_session import RawSession
+from tests.integration.raw_session import call as session_call
 from tests.integration.test_failover import post
-from tests.servers import Gateway, aserving, everything_server, modern_call, modern_request, pool_toml
+from tests.servers import (
+    Gateway,
+    Replica,
+    aserving,
+    everything_server,
+    modern_call,
+    modern_request,
+    pool_toml,
+    urls_of,
+)
 from tests.servers.faults import Behaviour, gated, healthy, not_json, reset_before, silent, status
 from tests.servers.redis_server import RedisServer
 from tests.waiting import until
@@ -32,6 +44,30 @@ def call(text: str, **more: str) -> bytes:
 async def metric(front: Gateway, name: str, **labels: str) -> float:
     inside = ",".join(f'{label}="{value}"' for label, value in labels.items())
     return await asyncio.to_thread(front.metric, f"{name}{{{inside}}}")
+
+
+async def test_a_note_names_cached_tools_whose_calls_come_in_sessions(
+    gateway: GatewayFactory, replicas: tuple[Replica, ...]
+) -> None:
+    cached = '[pools.cache]\ntype = "memory"\n[pools.tools.add]\ncache_ttl = "1m"\n'
+    front = await asyncio.to_thread(gateway, pool_toml(*urls_of(replicas), sections=cached))
+
+    def notes() -> list[str]:
+        return list(json.loads(front.get("/status.json")[1])["pools"][0]["warnings"])
+
+    assert notes() == []
+    async with aiohttp.ClientSession() as http:
+        session = RawSession(http)
+        await session.open(front)
+        for _ in range(2):
+            assert (await session.post(front, session_call("add", a=1, b=2)))[0] == 200
+        (note,) = notes()
+        assert note.startswith("calls of add in sessions of the servers are not cached")
+        front.edit(pool_toml(*urls_of(replicas), sections=f"{cached}[pools.sessions]\nstateless = true\n"))
+        await until(lambda: notes() == [], "the sessions hold no state")
+        for _ in range(2):
+            assert (await session.post(front, session_call("add", a=1, b=2)))[0] == 200
+    assert await metric(front, "mcp_cache_hits_total", cache_type="memory", tool_name="add") == 1
 
 
 @pytest.mark.parametrize(("bound", "reason"), [("max_size = 20", "size"), ('max_bytes = "32KiB"', "bytes")])

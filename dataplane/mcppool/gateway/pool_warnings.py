@@ -9,8 +9,9 @@ from mcppool.spec.plural import counted
 
 
 def pool_warnings(pool: ServerPool) -> tuple[str, ...]:
-    """The pool's notes: tools that are not as pinned, and local servers that do not share their state."""
-    return (*_unpinned(pool), *_split_state(pool))
+    """The pool's notes: tools that are not as pinned, local servers that do not share their state, and tools that the
+    cache leaves out."""
+    return (*_unpinned(pool), *_split_state(pool), *_uncached(pool))
 
 
 def changed_tools(pool: ServerPool) -> tuple[str, ...]:
@@ -44,6 +45,20 @@ def _split_state(pool: ServerPool) -> tuple[str, ...]:
     return (
         f"{len(pool.endpoints)} processes of this server take calls in turn, and tools that may write ({named}) change "
         "one of them only: set replicas = 1 unless the server keeps its state elsewhere",
+    )
+
+
+def _uncached(pool: ServerPool) -> tuple[str, ...]:
+    """A note about tools with a `cache_ttl` whose calls come in sessions, on whose state a result may depend."""
+    if pool.caching is None or pool.spec.sessions.stateless:
+        return ()
+    known, policies = pool.settings.catalog.tools, pool.settings.tools
+    names = sorted(name for name in pool.caching.in_sessions & known.keys() if policies.of(name).kept is not None)
+    if not names:
+        return ()
+    return (
+        f"calls of {_named(names)} in sessions of the servers are not cached, because results may depend on a session: "
+        "set sessions.stateless = true if they do not",
     )
 
 

@@ -66,7 +66,8 @@ class _Asked:
 
 
 class Caching:
-    """The cached answers of one pool, under one specification of its cache."""
+    """The cached answers of one pool, under one specification of its cache. `in_sessions` has the labels in
+    metrics of the tools whose calls it did not answer because they came in a session of a server."""
 
     def __init__(
         self,
@@ -90,6 +91,7 @@ class Caching:
         self._shared = SharedFlights(self.store) if isinstance(self.store, SqlStore) else None
         # Labels whose last answer could not be cached: no call waits for such an answer.
         self._fruitless: set[str] = set()
+        self.in_sessions: set[str] = set()
 
     def _make_store(self, redis: PoolRedis | None, sql: PoolSql | None) -> CacheStore:
         spec = self.spec
@@ -222,6 +224,8 @@ class Caching:
             if session is not None:
                 version = session.claims.version
                 if session.upstream_id and rule.method == TOOL and not self._settings.spec.sessions.stateless:
+                    if plan.tool is not None:
+                        self.in_sessions.add(self._metrics.cache_label(plan.tool))
                     return None
         subject = subject_of(call.body, rule, call.era, version, call.query)
         if subject is None:
