@@ -248,6 +248,8 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
     rules: ClassVar[tuple[Rule, ...]] = ()
+    short_form: ClassVar[str | None] = None
+    """In words, the value that a file may have in place of the table."""
     list_key: ClassVar[str | None] = None
     """The key that identifies the items of a list of this section; None if such a list is one value."""
     whole: ClassVar[bool] = False

@@ -42,6 +42,7 @@ class StaticEndpointSpec(Section):
     """One replica of the pool's server, as in a resource."""
 
     list_key: ClassVar[str | None] = "url"
+    short_form: ClassVar[str | None] = "a URL"
     refused: ClassVar[Mapping[str, Refused]] = {
         "headers": Refused("object", "an address of a resource has no headers of its own; use headers.send"),
     }

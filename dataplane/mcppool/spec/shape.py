@@ -193,7 +193,8 @@ def allowed(shape: Shape, spelling: Spelling) -> str:
             count = _range(shape.min_length or None, shape.max_length, str)
             return f"{spelling.list} of{count.replace(' from', '')} items" if count else spelling.list
         case "section" | "map":
-            return spelling.table
+            short = getattr(shape.model, "short_form", None) if spelling.files else None
+            return f"{short} or {spelling.table}" if short is not None else spelling.table
         case "port":
             return "the name or the number of a port"
         case "string":

@@ -214,6 +214,13 @@ def test_a_bad_endpoint_is_named(endpoints: str, problem: str) -> None:
     assert found.split(": ", 1)[1].startswith(problem)
 
 
+def test_a_value_that_may_be_a_table_or_a_plain_one_is_refused_with_both() -> None:
+    assert problems('[[pools]]\nname = "a"\nendpoints = [3]\nheaders.send.X-A = 3') == [
+        "pools.toml:3: pools[0].endpoints[0]: 3 is not allowed; allowed: a URL or a table",
+        "pools.toml:4: pools[0].headers.send.X-A: 3 is not allowed; allowed: a string or a table",
+    ]
+
+
 def test_a_key_at_the_wrong_level_gets_its_right_place() -> None:
     assert problems('endpoints = ["http://a/mcp"]\n' + POOL + "[pools.metrics]\nport = 1\n") == [
         'pools.toml:1: endpoints: "endpoints" belongs in a pool, below [[pools]]',

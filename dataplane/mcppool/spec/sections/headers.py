@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -87,6 +87,8 @@ Prefix = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=64), H
 
 class HeaderValueSpec(Section):
     """Value of a header: a text, a file or a variable. A plain string is a `value`."""
+
+    short_form: ClassVar[str | None] = "a string"
 
     value: Literal | None = Field(None, description="The value itself.")
     value_file: FileName | None = Field(
