@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from mcppool.spec.values import format_duration
+
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -47,11 +49,9 @@ def tool_key(tool: str, key: str) -> str:
 
 
 def written(seconds: float) -> str:
-    """A duration as in a file, rounded up to two digits."""
-    for unit, factor, below in (("ms", 1000.0, 1.0), ("s", 1.0, 600.0), ("m", 1 / 60, float("inf"))):
-        if seconds < below:
-            return f"{_up(seconds * factor)}{unit}"
-    raise AssertionError  # the last bound is infinite
+    """A duration as in a file, rounded up to two digits of its unit."""
+    unit = 0.001 if seconds < 1 else 1.0 if seconds < 600 else 60.0
+    return format_duration(_up(seconds / unit) * unit)
 
 
 def percent(share: float) -> str:

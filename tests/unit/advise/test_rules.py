@@ -277,10 +277,16 @@ def test_every_piece_of_advice_has_its_figures_and_an_expectation() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0001, "1ms"), (0.25, "250ms"), (0.2503, "260ms"), (1.0, "1s"), (12.2, "13s"), (305.0, "310s"), (3600.0, "60m")],
+    [(0.0001, "1ms"), (0.25, "250ms"), (0.2503, "260ms"), (1.0, "1s"), (12.2, "13s"), (305.0, "5m10s"), (3600.0, "1h")],
 )
 def test_durations_are_written_as_in_a_file_and_rounded_up(seconds: float, text: str) -> None:
     assert written(seconds) == text
+
+
+@pytest.mark.parametrize(("value", "p99"), [("305ms", 3.0), ("1m45s", 0.01), ("2h", 0.01)])
+def test_values_in_force_are_shown_as_they_are(value: str, p99: float) -> None:
+    (found,) = suspicion(pool({"outlier_detection.suspect_after": value}, tools=(tool(p99=p99),)))
+    assert [change.now for change in found.changes] == [value]
 
 
 def test_names_of_tools_that_are_no_bare_keys_are_quoted() -> None:
