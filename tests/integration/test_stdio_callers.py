@@ -15,6 +15,7 @@ from tests.integration.test_stdio import SERVER as SDK_SERVER
 from tests.integration.test_stdio import pool
 from tests.requirements import need_path
 from tests.servers.kinds import MCP1_PYTHON
+from tests.waiting import until
 from tests.written_lines import written_json
 
 SDK_PROGRAM = """
@@ -74,6 +75,23 @@ async def test_one_client_that_makes_one_call_after_another_stays_with_one_proce
     front = await asyncio.to_thread(gateway, odd("--modern"))
     caller = Caller(http, front, modern=True)
     assert [value_of(await caller.call("count")) for _ in range(5)] == [1, 2, 3, 4, 5]
+
+
+async def test_a_client_stays_with_one_process_while_the_gateway_reads_the_list_of_its_tools(
+    gateway: GatewayFactory, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    log, held = tmp_path / "log", tmp_path / "held"
+
+    def lists() -> int:
+        return [line.get("method") for line in written_json(log)].count("tools/list")
+
+    front = await asyncio.to_thread(gateway, odd("--modern", "--log", str(log), "--holds-lists", str(held)))
+    caller = Caller(http, front, modern=True)
+    assert value_of(await caller.call("count")) == 1
+    held.touch()
+    before = lists()
+    await until(lambda: lists() > before, "the list is being read, and not answered")
+    assert [value_of(await caller.call("count")) for _ in range(3)] == [2, 3, 4]
 
 
 @pytest.mark.parametrize("modern", [True, False], ids=["modern", "legacy"])

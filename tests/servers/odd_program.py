@@ -113,6 +113,8 @@ def result_of(options: argparse.Namespace, message: dict[str, Any]) -> dict[str,
         capabilities: dict[str, Any] = {"tools": {}}
         return {"supportedVersions": ["2026-07-28"], "capabilities": capabilities, "ttlMs": 0, "cacheScope": "private"}
     if method == "tools/list":
+        while options.holds_lists and os.path.exists(options.holds_lists):
+            time.sleep(0.01)
         tools = [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]
         return {"tools": tools, "ttlMs": 0, "cacheScope": "private"}
     if method == "tools/call":
@@ -173,6 +175,7 @@ def main() -> None:
     parser.add_argument("--only-initialize", action="store_true")
     parser.add_argument("--agrees", action="store_true")
     parser.add_argument("--initialize-takes", type=float, default=0.0)
+    parser.add_argument("--holds-lists", metavar="WHILE_THIS_FILE_EXISTS")
     parser.add_argument("--starts-after", type=float, default=0.0)
     parser.add_argument("--log")
     parser.add_argument("--noise")

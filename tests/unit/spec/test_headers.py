@@ -37,6 +37,7 @@ def test_a_pool_may_list_headers_that_only_its_servers_understand(name: str) -> 
         ("Mcp-Session-Id", "protocol"),
         ("mcp-anything", "protocol"),
         ("Last-Event-ID", "protocol"),
+        ("Mcppool-Probe", "own parts"),
         ("Origin", "protocol"),
         ("X-Http-Method-Override", "changes the request"),
         ("X-Original-URL", "changes the request"),

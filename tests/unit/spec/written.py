@@ -92,7 +92,7 @@ def _strings(shape: Shape) -> st.SearchStrategy[str]:
         bare = shape.pattern.removeprefix("^").removesuffix("$")
         texts = st.from_regex(bare, fullmatch=True, alphabet=st.characters(codec="ascii"))
         return texts.filter(lambda text: (shape.max_length or 4096) >= len(text))
-    return st.text(st.characters(exclude_characters="\0"), min_size=shape.min_length or 0, max_size=12)
+    return st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=shape.min_length or 0, max_size=12)
 
 
 def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:

@@ -59,9 +59,9 @@ def talk(callers: Callers = Callers.STATELESS, **more: Any) -> tuple[FakeProcess
 
 
 async def begin(
-    conversation: Conversation, name: str = "", body: bytes = BODY, *, logs: bool = False
+    conversation: Conversation, name: str = "", body: bytes = BODY, *, logs: bool = False, aside: bool = False
 ) -> tuple[bytes, PendingRequest]:
-    return await conversation.begin(parse_request(body), body, name, logs=logs)
+    return await conversation.begin(parse_request(body), body, name, logs=logs, aside=aside)
 
 
 def large(message: bytes) -> Bulk:
@@ -145,6 +145,18 @@ async def test_a_log_message_may_be_about_a_call_that_was_given_up() -> None:
     conversation.heard(b'{"jsonrpc":"2.0","id":%b,"error":{"code":0,"message":"cancelled"}}' % gone)
     conversation.heard(LOG)
     assert len(await inbox(exchange)) == 1, "that one is over, and nobody else is there"
+
+
+async def test_a_request_of_the_prober_takes_no_log_messages_from_a_call_and_leaves_the_process_quiet() -> None:
+    _, conversation = talk()
+    checked, check = await begin(conversation, aside=True)
+    assert conversation.quiet
+    _, calling = await begin(conversation, logs=True)
+    conversation.heard(LOG)
+    assert await inbox(check) == []
+    assert len(await inbox(calling)) == 1
+    conversation.cancel(checked)
+    assert calling.alone
 
 
 async def test_a_listening_client_does_not_get_the_log_messages_of_a_call() -> None:

@@ -14,6 +14,7 @@ from mcppool.spec.values import FileName, Hint, Secret
 _CLIENT_CREDENTIAL: Final = "is meant for this gateway: servers must not get a client's credentials"
 _CONNECTION_HEADER: Final = "concerns one connection or the form of one message, which the gateway sets itself"
 _PROTOCOL_HEADER: Final = "belongs to the protocol, and the gateway sets its value"
+_OUR_HEADER: Final = "is one by which the gateway's own parts know each other"
 _ANOTHER_REQUEST: Final = "changes the request after it was checked"
 
 NEVER_FORWARDED: Final = {
@@ -27,6 +28,7 @@ NEVER_FORWARDED: Final = {
         _CONNECTION_HEADER,
     ),
     **dict.fromkeys(("last-event-id", "origin"), _PROTOCOL_HEADER),
+    **dict.fromkeys(("mcppool-client", "mcppool-probe", "mcppool-session"), _OUR_HEADER),
     **dict.fromkeys(
         (
             "if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "range",

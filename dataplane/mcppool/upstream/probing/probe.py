@@ -134,6 +134,11 @@ class Probe:
         """Whether the endpoint is a local program."""
         return self._endpoint.target.path is not None
 
+    @property
+    def mark(self) -> dict[str, str]:
+        """The header that tells a local program's requests of the prober apart: they need no process of their own."""
+        return {"mcppool-probe": "1"} if self.local else {}
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -177,7 +182,7 @@ class Probe:
 
     async def modern(self, method: str, **params: object) -> tuple[Response, Message]:
         """A request of 2026-07-28."""
-        headers = {"mcp-protocol-version": LATEST_MODERN, "mcp-method": method}
+        headers = {"mcp-protocol-version": LATEST_MODERN, "mcp-method": method, **self.mark}
         return await self.call(method, {**params, "_meta": MODERN_META}, headers)
 
     async def legacy(self, session: LegacySession, method: str, **params: object) -> tuple[Response, Message]:
@@ -274,9 +279,7 @@ async def open_legacy(
     Raises HandshakeRefused if the endpoint refuses it, ProbeFailed if it does not speak the legacy era.
     """
     params: dict[str, object] = {"protocolVersion": version, "capabilities": capabilities, "clientInfo": client}
-    # The prober's session needs no process of its own there.
-    headers = {"mcppool-probe": "1"} if probe.local and client is _CLIENT else {}
-    response, message = await probe.call("initialize", params, headers)
+    response, message = await probe.call("initialize", params, probe.mark if client is _CLIENT else {})
     if isinstance(message.result, msgspec.UnsetType):
         what, error = f"initialize was answered with HTTP {response.status} and", shown_error(message.error)
         if error and response.status not in _NOTHING_THERE:

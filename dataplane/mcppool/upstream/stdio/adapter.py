@@ -23,7 +23,7 @@ from mcppool.upstream.stdio.client_messages import (
 from mcppool.upstream.stdio.conversation import Callers, Conversation, ask
 from mcppool.upstream.stdio.era import Main
 from mcppool.upstream.stdio.greetings import Greetings
-from mcppool.upstream.stdio.pending_request import LASTING
+from mcppool.upstream.stdio.pending_request import ASIDE
 from mcppool.upstream.stdio.processes import Spare, Workers
 from mcppool.upstream.stdio.quota import Quota, TooManyProcesses
 from mcppool.upstream.stdio.responses import (
@@ -47,7 +47,7 @@ from mcppool.wire.places import replace_at, replaced
 from mcppool.wire.rpc_request import RpcRequest, parse_request
 from mcppool.wire.versions import LEGACY_VERSIONS
 
-PROBE = "mcppool-probe"  # header of the prober's checks, which need no process of their own
+PROBE = "mcppool-probe"  # header of the prober's requests, which need no process of their own
 CLIENT = "mcppool-client"  # header that identifies a session's client
 SESSION = "mcppool-session"  # header with the fate of a session: `lost` or `over`
 RETRY_AFTER = 5  # seconds, when the process limit is reached
@@ -179,10 +179,12 @@ class Adapter:
             )
         if request.method == "subscriptions/listen":
             return await self._listen(http, request, body)
-        logs = asks_for_logs(body)
-        worker = await self._workers.pick(lasting=request.method in LASTING, logs=logs)
+        logs, aside = asks_for_logs(body), PROBE in http.headers or request.method in ASIDE
+        worker = await self._workers.pick(aside=aside, logs=logs)
         try:
-            return await self._exchange(http, worker, request, body, logs=logs, begun=self._workers.settled)
+            return await self._exchange(
+                http, worker, request, body, logs=logs, aside=aside, begun=self._workers.settled
+            )
         except ConnectionLost as error:  # the process did not get the call, which may go elsewhere
             return json_response(429, error_body(request.id, INTERNAL_ERROR, str(error)))
 
@@ -287,12 +289,13 @@ class Adapter:
         *,
         session: str = "",
         logs: bool = False,
+        aside: bool = False,
         begun: Callable[[Conversation], None] = lambda _: None,
     ) -> web.StreamResponse:
         """One request, of a session in the legacy era. The reply is JSON if the answer comes first, else a stream of
         the messages before it."""
         try:
-            id, exchange = await conversation.begin(request, body, session, logs=logs)
+            id, exchange = await conversation.begin(request, body, session, logs=logs, aside=aside)
         finally:
             begun(conversation)
         try:

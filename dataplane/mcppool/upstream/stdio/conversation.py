@@ -82,8 +82,8 @@ class Conversation:
 
     @property
     def busy(self) -> bool:
-        """Whether a request is in flight, lasting ones aside."""
-        return any(not exchange.lasting for exchange in self._exchanges.values())
+        """Whether a request is in flight, apart from those aside."""
+        return any(not exchange.aside for exchange in self._exchanges.values())
 
     @property
     def in_use(self) -> bool:
@@ -101,15 +101,15 @@ class Conversation:
         return any(exchange.logs and exchange.alone for exchange in self._exchanges.values())
 
     async def begin(
-        self, request: RpcRequest, body: bytes, caller: str = "", *, logs: bool = False
+        self, request: RpcRequest, body: bytes, caller: str = "", *, logs: bool = False, aside: bool = False
     ) -> tuple[bytes, PendingRequest]:
         """Send a request; returns its id on the process, and its exchange. Raises ConnectionLost if it was not sent.
 
         A `Bulk` gets its new ids in place, and must not change while it is written.
         """
         id = b"%d" % next(self._numbers)
-        exchange = PendingRequest(request, caller, Inbox(self._account, self._read_on), logs=logs)
-        if not exchange.lasting and (others := [e for e in self._exchanges.values() if not e.lasting]):
+        exchange = PendingRequest(request, caller, Inbox(self._account, self._read_on), logs=logs, aside=aside)
+        if not exchange.aside and (others := [e for e in self._exchanges.values() if not e.aside]):
             for each in (exchange, *others):
                 each.alone = False
         self._exchanges[id] = exchange
@@ -219,7 +219,7 @@ class Conversation:
             if exchange is not None:
                 self._give(exchange, rewrite_ids(line, subscription_id=exchange.client_id))
         elif self.callers is Callers.SESSION:
-            working = [exchange for exchange in self._exchanges.values() if not exchange.lasting]
+            working = [exchange for exchange in self._exchanges.values() if not exchange.aside]
             about_a_call = message.method == "notifications/message" and len(working) == 1
             only = working[0] if about_a_call or (len(working) == 1 and not self.listening) else None
             self._give(only, line, to_stream=only is None)
@@ -245,7 +245,7 @@ class Conversation:
 
     def _holder(self) -> PendingRequest | None:
         """The only request that a log message can belong to."""
-        working = [exchange for exchange in self._exchanges.values() if not exchange.lasting]
+        working = [exchange for exchange in self._exchanges.values() if not exchange.aside]
         if len(working) == 1 and working[0].logs and working[0].alone and not self._abandoned:
             return working[0]
         return None
@@ -276,7 +276,7 @@ class Conversation:
 
     def _abandon(self, id: bytes) -> PendingRequest | None:
         exchange = self._exchanges.pop(id, None)
-        if exchange is not None and not exchange.lasting and len(self._abandoned) < MAX_ABANDONED:
+        if exchange is not None and not exchange.aside and len(self._abandoned) < MAX_ABANDONED:
             self._abandoned.add(id)
         self._read_on()
         return exchange

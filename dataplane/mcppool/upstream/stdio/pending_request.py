@@ -10,7 +10,8 @@ from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.wire.rpc_request import RpcRequest
 
 BACKLOG = 1024 * 1024  # bytes that may wait for one caller, in addition to one message
-LASTING = ("server/discover", "subscriptions/listen")  # no other messages belong to these
+ASIDE = ("server/discover", "subscriptions/listen")
+"""Requests beside which a call has its process for itself: no log messages belong to them."""
 
 
 class Inbox:
@@ -65,13 +66,16 @@ class PendingRequest:
     """One request in flight: the messages that belong to it, the answer last, then None.
 
     `caller` tells callers apart, because several may give the same id; `answered`: no message comes after the last one;
-    `logs`: it asked for log messages; `alone`: no other request was in flight since it began.
+    `logs`: it asked for log messages; `aside`: no log messages belong to it, as to a request of the prober; `alone`: no
+    other request was in flight since it began, apart from those aside.
     """
 
-    def __init__(self, request: RpcRequest, caller: str, inbox: Inbox, *, logs: bool) -> None:
+    def __init__(
+        self, request: RpcRequest, caller: str, inbox: Inbox, *, logs: bool = False, aside: bool = False
+    ) -> None:
         self.client_id = request.id or b"null"
         self.token = bytes(request.progress_token) if request.progress_token is not None else None
-        self.lasting = request.method in LASTING
+        self.aside = aside or request.method in ASIDE
         self.caller = caller
         self.logs = logs
         self.alone = True

@@ -104,10 +104,10 @@ class Workers:
         self._subscriptions.discard(subscription)
         subscription.end()
 
-    async def pick(self, *, lasting: bool, logs: bool) -> Conversation:
+    async def pick(self, *, aside: bool, logs: bool) -> Conversation:
         """The process for one call; call `settled` once the call has begun."""
         first = self._all[0]
-        if lasting:
+        if aside:
             return first
         self._all = [first, *(worker for worker in self._all[1:] if not worker.process.ended.is_set())]
         chosen = next((worker for worker in self._all if self._takes(worker, logs=logs)), None) or await self._another()
