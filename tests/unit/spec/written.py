@@ -11,7 +11,7 @@ from mcppool.spec.model import Check, Incompatible, Member, Needs, NeedsElsewher
 from mcppool.spec.naming import Spelling, camel_key
 from mcppool.spec.secret_refs import key_in, written_in
 from mcppool.spec.sections.access import ARGUMENTS, CLIENT_CONDITIONS, AccessRuleSpec, AccessSpec
-from mcppool.spec.sections.headers import HeaderValueSpec
+from mcppool.spec.sections.headers import HeadersSpec, HeaderValueSpec
 from mcppool.spec.shape import Shape, fields_of
 from mcppool.spec.values import format_duration, format_size, parse_duration
 
@@ -103,6 +103,8 @@ def _kept(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
     if model is AccessSpec:
         allowed = {rule["name"] for rule in data.get("allow", ())}
         data["deny"] = [rule for rule in data.get("deny", ()) if rule["name"] not in allowed]
+    if model is HeadersSpec and "forward" in data:  # no header that the gateway sets itself
+        data["forward"] = [f"Of-Client-{name[:100]}" for name in data["forward"]]
     for rule in model.rules if issubclass(model, Section) else ():
         match rule:
             case NotMore(small, large):
