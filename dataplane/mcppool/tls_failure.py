@@ -6,7 +6,7 @@ import ssl
 from typing import Final
 
 NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
-"""What the library says of a peer that answers in plain text; its version decides which."""
+"""Words of the library for a peer that answers in plain text; its version decides which."""
 
 
 def tls_failure(error: BaseException) -> str | None:

@@ -1,4 +1,4 @@
-"""What the workers ask the supervisor and tell it, and what it passes on to the others."""
+"""Questions and news of the workers, and the news that the supervisor passes on to the others."""
 
 from __future__ import annotations
 
