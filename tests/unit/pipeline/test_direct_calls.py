@@ -16,6 +16,7 @@ from mcppool.gateway.http.http_request import HttpRequest
 from mcppool.gateway.router import guarded
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.direct_attempt import DirectAttempt, Rest
+from mcppool.pipeline.local_reply.rejection import MAX_READ
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.pool.pool import ServerPool
 from tests.unit.gateway.http.driving import Wire
@@ -48,6 +49,9 @@ ANSWERS = {
     "a status about the request": sized(b'{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"x"}}').replace(
         b"200 OK", b"400 No"
     ),
+    "a large error about the request": sized(
+        b'{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"%b"}}' % (b"x" * MAX_READ)
+    ).replace(b"200 OK", b"415 No"),
     "an end before the answer": STREAM,
 }
 
@@ -134,6 +138,14 @@ def test_a_call_ends_alike_with_and_without_a_task(answer: str, places: list[int
         assert await answered(pieces, direct=True) == await answered(pieces, direct=False)
 
     asyncio.run(check())
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_a_client_sees_the_same_whether_an_answer_comes_at_once_or_in_parts(answer: str) -> None:
+    data = ANSWERS[answer]
+    at_once = await answered([data], direct=True)
+    in_parts = await answered(cut(data, [len(data) * tenth // 10 for tenth in range(1, 10)]), direct=True)
+    assert (at_once.status, at_once.body, at_once.outcome) == (in_parts.status, in_parts.body, in_parts.outcome)
 
 
 async def test_each_endpoint_has_its_turn_though_it_has_no_idle_connection() -> None:

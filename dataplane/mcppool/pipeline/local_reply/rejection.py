@@ -70,6 +70,8 @@ _error = msgspec.json.Decoder(_Error).decode
 
 def answer_rejection(attempt: Attempt, response: Response, body: bytes) -> None:
     """Pass on the server's answer about the request."""
+    if len(body) > MAX_READ:  # it has come at once; of one that comes in parts, no more is read
+        body = b""
     if response.status in CHALLENGES and attempt.context.settings.passthrough:
         pass_challenge(attempt.reply, attempt.outcome, attempt.endpoint, response, body)
         return
