@@ -1,9 +1,9 @@
 // Loaded into the conformance suite before its own code. Its probes of streams give up after half a second to ten
-// seconds and take what has not come by then for a failure: on a busy machine that is chance. They get eight times as
+// seconds and take what has not come by then for a failure: on a busy machine that is chance. They get four times as
 // long. The suite's other timers stay as they are.
 import { promisify } from "node:util";
 
-const FACTOR = 8;
+const FACTOR = 4;
 const GIVES_UP = /\.(abort|cancel)\(\)/;
 const original = globalThis.setTimeout;
 
