@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mcppool.cli.answers import json_object
 from mcppool.cli.contents import result_text
-from mcppool.cli.lists import named, whole_list
+from mcppool.cli.lists import named, no_such, whole_list
 from mcppool.cli.output import JSON, add_output_option, show
-from mcppool.cli.parsing import Commands, Parser, guess
+from mcppool.cli.parsing import Commands, Parser
 from mcppool.cli.servers import (
     FAILED,
     OK,
@@ -22,7 +22,7 @@ from mcppool.cli.servers import (
     add_server_argument,
     add_server_options,
     complain,
-    place_of,
+    note,
     talk,
 )
 from mcppool.cli.tool_arguments import BadArgument, typed_arguments, unknown_arguments
@@ -85,8 +85,7 @@ def run(args: argparse.Namespace) -> int:
             tools = await whole_list(pool, "tools/list", "tools")
             tool = named(tools, args.tool)
             if tool is None:
-                known = [str(one.get("name")) for one in tools]
-                return complain(args, f"no tool {args.tool!r}{guess(args.tool, known)}")
+                return complain(args, no_such("tool", args.tool, tools))
             arguments = {**given, **_typed(args, words, tool.get("inputSchema"))}
         progress.text = f"calling {args.tool}"
         answer = await pool.call_tool(args.tool, arguments, timeout=args.timeout, progress=progress.report)
@@ -131,5 +130,5 @@ def _typed(args: argparse.Namespace, words: list[str], schema: object) -> Mappin
     except BadArgument as error:
         raise WrongUsage(str(error)) from None
     for sentence in unknown_arguments(arguments, known):
-        print(f"mcppool call: {place_of(args)}: note: {sentence}", file=sys.stderr)
+        note(args, sentence)
     return arguments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from mcppool.cli.parsing import guess
 from mcppool.wire.errors import METHOD_NOT_FOUND, Reason
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ async def whole_list(pool: Pool, method: str, member: str) -> list[dict[str, Any
 def named(items: list[dict[str, Any]], name: str, key: str = "name") -> dict[str, Any] | None:
     """The item with this name; None if there is none."""
     return next((item for item in items if item.get(key) == name), None)
+
+
+def no_such(kind: str, name: str, items: list[dict[str, Any]]) -> str:
+    """The words for a name that no item has, with a guess at the one that was meant."""
+    return f"no {kind} {name!r}{guess(name, (str(item.get('name')) for item in items))}"
 
 
 def first_line(text: object) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcppool.cli.contents import prompt_text
-from mcppool.cli.lists import first_line, named, whole_list
+from mcppool.cli.lists import first_line, named, no_such, whole_list
 from mcppool.cli.output import add_output_option, show
-from mcppool.cli.parsing import Commands, Parser, guess
+from mcppool.cli.parsing import Commands, Parser
 from mcppool.cli.servers import (
     OK,
     STATUSES,
@@ -19,7 +18,7 @@ from mcppool.cli.servers import (
     add_server_argument,
     add_server_options,
     complain,
-    place_of,
+    note,
     talk,
 )
 from mcppool.cli.terminal import table
@@ -68,10 +67,9 @@ def run(args: argparse.Namespace) -> int:
             prompts = await whole_list(pool, "prompts/list", "prompts")
             known = named(prompts, args.name)
             if known is None:
-                names = (str(one.get("name")) for one in prompts)
-                return complain(args, f"no prompt {args.name!r}{guess(args.name, names)}")
+                return complain(args, no_such("prompt", args.name, prompts))
             for sentence in unknown_names(texts, [str(one.get("name")) for one in _arguments(known)], "the prompt"):
-                print(f"mcppool prompts: {place_of(args)}: note: {sentence}", file=sys.stderr)
+                note(args, sentence)
         prompt = await pool.get_prompt(args.name, texts, timeout=args.timeout)
         result = prompt.model_dump(mode="json", by_alias=True, exclude_unset=True)
         show(args, result, [prompt_text(result)])

@@ -122,6 +122,11 @@ def _talk(command: str, args: argparse.Namespace, work: Work, words: ProgramWord
     return FAILED
 
 
+def note(args: argparse.Namespace, message: str) -> None:
+    """Say something that the user may want to know, and that is no error."""
+    _say(args.command, f"{place_of(args)}: note: {message}")
+
+
 def complain(args: argparse.Namespace, message: str) -> int:
     """Say what is wrong at the server, and return the exit status."""
     _say(args.command, f"{place_of(args)}: {message}")

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from mcppool.cli.lists import first_line, named, whole_list
+from mcppool.cli.lists import first_line, named, no_such, whole_list
 from mcppool.cli.output import add_output_option, show
-from mcppool.cli.parsing import Commands, Parser, guess
+from mcppool.cli.parsing import Commands, Parser
 from mcppool.cli.servers import OK, STATUSES, TARGET, add_server_argument, add_server_options, complain, shift, talk
 from mcppool.cli.terminal import printable, printable_lines, table
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
             return OK
         tool = named(tools, args.name)
         if tool is None:
-            return complain(args, f"no tool {args.name!r}{guess(args.name, (str(one.get('name')) for one in tools))}")
+            return complain(args, no_such("tool", args.name, tools))
         show(args, tool, _details(tool))
         return OK
 

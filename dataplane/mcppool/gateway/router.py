@@ -234,6 +234,7 @@ class Router:
         usage = connection.usage
         if auth is None and usage.client is usage.address:
             return call_of_request(route.pool, request, notes, ANONYMOUS, usage.address.key)
+        # `_credential` and `_count` are called only where they change something: each frame costs every call.
         principal = ANONYMOUS
         if auth is not None:
             read = notes.credential_read_by is auth
@@ -261,15 +262,7 @@ class Router:
         _count(pool, principal, request, connection)
         if len(request.body) > BULK and notes.is_json:
             await in_turns(read_in_slices(cast(Bulk, request.body)))
-        return self._call_of(pool, principal, request, notes, connection)
-
-    def _call_of(
-        self, pool: ServerPool, principal: Principal, request: HttpRequest, notes: HeadNotes, connection: HttpConnection
-    ) -> Call:
-        """The call of a request. Raises RequestRefused."""
-        _count(pool, principal, request, connection)
-        address = connection.usage.address.key
-        return call_of_request(pool, request, notes, principal, address)
+        return call_of_request(pool, request, notes, principal, connection.usage.address.key)
 
     def _welcome(self, notes: HeadNotes) -> None:
         """Check Host, Origin, target and repeated headers. A head that passes once always passes: the policy is fixed

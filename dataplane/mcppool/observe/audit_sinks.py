@@ -82,14 +82,13 @@ class FileSink(AuditSink):
         for _ in range(MAX_OPENED):
             self._open()
             with _locked(self._descriptor):
-                if not self._is_there():
-                    continue  # another process has renamed it before we had the lock
-                size = os.fstat(self._descriptor).st_size
-                if size and size + len(data) > self._max_size:
+                if self._is_there():
+                    size = os.fstat(self._descriptor).st_size
+                    if not size or size + len(data) <= self._max_size:
+                        self._append(data, size)
+                        return
                     self._rename()
-                    continue
-                self._append(data, size)
-                return
+            self.close()  # its name belongs to no file, or to another one
         raise OSError(f"{self._path} is renamed again and again")
 
     def close(self) -> None:
@@ -99,9 +98,7 @@ class FileSink(AuditSink):
             self._descriptor = -1
 
     def _open(self) -> None:
-        """Open the file, unless it is the one that is open."""
-        if self._descriptor >= 0 and not self._is_there():
-            self.close()
+        """Open the file, unless one is open."""
         if self._descriptor < 0:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
             self._descriptor = os.open(self._path, flags, 0o600)

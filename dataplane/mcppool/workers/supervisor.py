@@ -184,7 +184,7 @@ class Supervisor:
         """The metrics of all workers, of those that have ended, too. A worker that does not answer in time counts with
         what it last told, so that no counter goes back."""
         answered = {worker for worker, _ in await ask_each(self.workers, timeout, WorkerProcess.ask_metrics)}
-        if answered.issuperset(self.workers) and answered:
+        if self.counted and answered and answered.issuperset(self.workers):
             self.counted = still_there(self.counted, [worker.last for worker in self.workers])
         ended, answers = self.counted, []
         for worker in self.workers:  # without a wait from here on: one that ends is in `counted`, or here
