@@ -6,10 +6,12 @@ import asyncio
 import json
 import random
 import re
+from collections.abc import Callable
 
 from mcppool.pipeline.subscriptions.hub import MIXED
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
 from tests.unit.pipeline.virtual import World, _chunk
+from tests.waiting import until
 
 
 class Audience:
@@ -32,6 +34,15 @@ class Audience:
         for _ in range(60):
             self.world.arrive()
             await asyncio.sleep(0)
+
+    async def until(self, condition: Callable[[], object], what: str) -> None:
+        """Let pieces arrive until `condition()` is true."""
+
+        def true_now() -> object:
+            self.world.arrive()
+            return condition()
+
+        await until(true_now, what)
 
     def streams(self) -> list[int]:
         """How many upstream streams are open at each server."""
@@ -125,13 +136,9 @@ async def test_an_endpoint_that_has_no_time_now_is_listened_to_later() -> None:
     for server, status in zip(audience.world.servers, (408, 429, 503), strict=True):
         server.busy = [status, status]
     await audience.join("x://1")
-    for _ in range(1000):
-        await audience.turn()
-        if audience.streams() == [1, 1, 1]:
-            break
-        await asyncio.sleep(0.001)
-    assert audience.streams() == [1, 1, 1]
-    assert audience.heard[0].status == 200
+    (heard,) = audience.heard
+    await audience.until(lambda: heard.status and audience.streams() == [1, 1, 1], "an answer, and all streams")
+    assert heard.status == 200
     await audience.end()
 
 
