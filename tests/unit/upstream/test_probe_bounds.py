@@ -11,8 +11,10 @@ from mcppool.upstream.failures import BadAnswer
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import Response
 from mcppool.upstream.probing.catalog_reader import MAX_CURSOR, MAX_PAGES, MAX_TOOLS, read_tools
+from mcppool.upstream.probing.failures import NotModern
 from mcppool.upstream.probing.messages import MAX_BYTES, read_message
-from mcppool.upstream.probing.probe import NotModern, Probe, check_modern
+from mcppool.upstream.probing.modern_check import check_modern
+from mcppool.upstream.probing.probe import Probe
 
 
 class Offers:

@@ -33,7 +33,9 @@ from mcppool.pipeline.settings import Settings
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, DeadlineExceeded, RequestRejected, SessionGone, SessionRejected
 from mcppool.upstream.http.response import NEVER
-from mcppool.upstream.probing.probe import LegacySession, Probe, ProbeFailed, check_legacy, open_legacy, open_probe
+from mcppool.upstream.probing.failures import ProbeFailed
+from mcppool.upstream.probing.legacy_check import check_legacy, open_legacy
+from mcppool.upstream.probing.probe import LegacySession, Probe, open_probe
 from mcppool.upstream.probing.prober_session import MAX_HANDSHAKE
 from mcppool.upstream.timeouts import within
 from mcppool.wire.sealing import inflated

@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
 
 from mcppool.observe.logs import get_logger
-from mcppool.pipeline.access.events import shows_event
 from mcppool.pipeline.call import Call, Reply
 from mcppool.pipeline.endpoints import Endpoints
 from mcppool.pipeline.local_reply.faults import answer_fault, headers_alone
 from mcppool.pipeline.local_reply.rejection import CHALLENGES, pass_challenge
 from mcppool.pipeline.outcome import Outcome
 from mcppool.pipeline.probers import Probers
-from mcppool.pipeline.request_id import OURS
-from mcppool.pipeline.response.event_data import joined, shown_event, with_data
 from mcppool.pipeline.response.validate import demand_session
 from mcppool.pipeline.response.whole_answer import header_lines
 from mcppool.pipeline.routing.outage import Outage
@@ -31,10 +27,11 @@ from mcppool.pipeline.routing.picker import Picker
 from mcppool.pipeline.sessions.failover import Failover
 from mcppool.pipeline.sessions.resumption import Resumptions
 from mcppool.pipeline.sessions.session import Session
+from mcppool.pipeline.sessions.stream_position import StreamPosition
+from mcppool.pipeline.sessions.stream_relay import StreamRelay
 from mcppool.pipeline.settings import Settings
 from mcppool.policy.backoff import exponential, full_jitter
-from mcppool.policy.memory_budget import Holding, MemoryAccount
-from mcppool.turns import in_turns
+from mcppool.policy.memory_budget import MemoryAccount
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import (
     AttemptFailed,
@@ -51,12 +48,9 @@ from mcppool.upstream.http.awaited_answer import AwaitedAnswer
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import NEVER, Response
 from mcppool.upstream.http.retry_after import asked_to_wait
-from mcppool.wire.errors import INVALID_REQUEST, REASONS, BadEnvelope, Reason, error_body, fault_body
+from mcppool.wire.errors import INVALID_REQUEST, REASONS, Reason, error_body, fault_body
 from mcppool.wire.media_types import EVENT_HEADERS, EVENT_STREAM, JSON_HEADERS
-from mcppool.wire.message_ids import replace_id
-from mcppool.wire.rpc_response import RpcResponse, parse_response
-from mcppool.wire.sse import PIECE, EventParser, EventTooLarge, read_large, render
-from mcppool.wire.sse_event import Event
+from mcppool.wire.sse import render
 
 MAX_ATTEMPTS = 5  # to open the stream, before the client has it
 STEADY = 5.0  # seconds after which a broken stream counts as having worked, even without an event
@@ -104,8 +98,7 @@ class _Challenged(Exception):
 
 
 class _SessionStream:
-    """`_last` is the `Last-Event-ID` line of the client's last event, `_last_home` the home that issued this id.
-    `_resumed` is the request whose stream the client resumes, as far as this gateway knows it."""
+    """The stream of one client: opened, and opened again where it breaks, for as long as that has a prospect."""
 
     def __init__(self, streams: GetStreams, call: Call, session: Session, reply: Reply, outcome: Outcome) -> None:
         self._streams = streams
@@ -120,13 +113,11 @@ class _SessionStream:
         self._opened = inf  # when the server's stream was opened
         self._endpoint: Endpoint | None = None
         self._home = session.home
-        self._last = call.resume
-        self._last_home = self._issuer()
-        self._resumed: bytes | None = None
+        self._position = position = StreamPosition(session, call.resume)
+        self._events = StreamRelay(streams.settings, streams.account, call, session, position, reply)
 
     async def run(self) -> None:
-        if self._last:
-            self._resumed = await self._streams.resumptions.begin(self._session, _id_of(self._last))
+        await self._position.begin(self._streams.resumptions)
         while True:
             try:
                 await self._follow()
@@ -150,8 +141,9 @@ class _SessionStream:
         """Whether to try again after one more failure: a client that has its stream keeps it for as long as a call may
         take, because many open it once and never again. An event that is too large would be so again."""
         now = monotonic()
-        if now - self._opened > STEADY:
+        if self._events.progressed or now - self._opened > STEADY:
             self._failures = 0
+        self._events.progressed = False
         self._opened = inf
         self._failures += 1
         if self._failures == 1:
@@ -181,7 +173,7 @@ class _SessionStream:
                 outcome.status = "success"
                 reply.begin(200, header_lines(response))
             self._opened = monotonic()
-            await self._relay(response)
+            await self._events.relay(response, self._home)
             reply.end()
         finally:
             session.streams.open = tuple(one for one in session.streams.open if one is not connection)
@@ -189,7 +181,7 @@ class _SessionStream:
 
     async def _find_home(self) -> Endpoint:
         """The session's home. A resumption is possible only there, as long as it answers."""
-        resumes = self._last and not self._begun and not self._failures
+        resumes = self._position.line and not self._begun and not self._failures
         endpoint = self._streams.endpoints.holder(self._session.endpoint) if resumes else None
         if endpoint is not None and not endpoint.lost:
             return endpoint
@@ -199,7 +191,7 @@ class _SessionStream:
         if endpoint.head.lacks(self._call.on_behalf) is not None:
             await endpoint.head.obtain()
         session, call, now = self._session, self._call, monotonic()
-        resume = self._last if self._last_home == self._home else b""
+        resume = self._position.line_for(self._home)
         head = endpoint.head.begin(call.query, call.on_behalf)
         data = b"GET%b%b%b%b\r\n" % (head, session.line, resume, call.forward)
         patience = self._streams.settings.spec.timeouts.first_byte
@@ -221,78 +213,9 @@ class _SessionStream:
             raise SessionRejected("the session has moved meanwhile")
         return response
 
-    async def _relay(self, response: Response) -> None:
-        """Whole events only: a partial one must not precede the first of another stream."""
-        parser = EventParser(self._streams.settings.spec.limits.max_answer, in_steps=True)
-        holding = Holding(self._streams.account)
-        try:
-            while chunk := await response.next_chunk():
-                for events in parser.feed_in_steps(chunk):
-                    await self._pass_on(events)
-                    if len(chunk) > PIECE:
-                        await asyncio.sleep(0)
-                if not holding.fit(parser.held):
-                    raise NoMemory
-            await self._pass_on(parser.finish())
-        except EventTooLarge as error:
-            await self._pass_on(error.events)
-            raise BadAnswer(str(error)) from None
-        finally:
-            holding.release()
-
-    async def _pass_on(self, events: list[Event]) -> None:
-        if not events:
-            return
-        self._failures = 0
-        shown: list[bytes] = []
-        for event in events:
-            if event.unread:
-                event = await in_turns(read_large(event))
-            if event.id is not None:
-                self._note_id(event.id.encode())
-            shown += self._shown(event)
-        for part in joined(shown):
-            self._reply.write(part)
-        await self._reply.drain()
-
-    def _shown(self, event: Event) -> Sequence[bytes]:
-        if not event.data:
-            return (event.raw,)
-        try:
-            message = parse_response(event.data)
-        except BadEnvelope:
-            return (event.raw,)  # the client judges it, as without a gateway
-        if message.kind == "response":
-            return with_data(event, self._with_clients_id(message, event.data))
-        if not shows_event(self._streams.settings, self._call.principal, message.method, event.data):
-            return ()
-        return shown_event(self._session, self._home, event, message, [])
-
-    def _with_clients_id(self, message: RpcResponse, data: bytes) -> bytes:
-        """The answer on a stream that the client resumes; its request may have gone out under an id of ours."""
-        if self._resumed is None or message.id is None or not message.id.startswith(OURS):
-            return data
-        return replace_id(data, self._resumed)
-
-    def _note_id(self, id: bytes) -> None:
-        self._last = b"last-event-id: %b\r\n" % id if id else b""
-        self._last_home = self._home
-        if self._session.moved:
-            self._session.streams.note_home(id, self._home)
-
-    def _issuer(self) -> tuple[str, str]:
-        """The home that issued the event id of the client. An id that the gateway of a moved session does not know is
-        from an earlier home."""
-        claims, session = self._session.claims, self._session
-        if not self._last or not session.moved:
-            return session.home
-        return session.streams.home_of(_id_of(self._last)) or (claims.endpoint, claims.upstream_session)
-
     def _has_lost_its_answer(self) -> bool:
         """Tell a client that resumes an answer that its server is gone."""
-        if not self._last or self._last_home == self._home:
-            return False
-        lost = self._resumed
+        lost = self._position.lost_answer(self._home)
         if lost is None:
             return False
         reason = Reason.CONNECTION_LOST
@@ -357,8 +280,3 @@ class _SessionStream:
         except AttemptFailed as nowhere:
             return self._begun and not isinstance(nowhere, SessionGone)
         return True
-
-
-def _id_of(line: bytes) -> bytes:
-    """The event id in a `Last-Event-ID` line."""
-    return line.partition(b":")[2].strip()

@@ -9,8 +9,9 @@ from itertools import islice
 import msgspec
 
 from mcppool.upstream.catalog import EndpointCatalog, ToolInfo, ToolPage
+from mcppool.upstream.probing.failures import ProbeFailed
 from mcppool.upstream.probing.messages import is_unknown_method
-from mcppool.upstream.probing.probe import LegacySession, Probe, ProbeFailed
+from mcppool.upstream.probing.probe import LegacySession, Probe
 from mcppool.wire.members import UNREADABLE
 
 MAX_PAGES = 100  # for each list, because the cursors of a faulty server may never end

@@ -14,7 +14,7 @@ from time import monotonic
 from mcppool.policy.check_pace import CheckPace
 from mcppool.spec import PoolSpec
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.probing.probe import ProbeFailed
+from mcppool.upstream.probing.failures import ProbeFailed
 
 
 class CheckTimes:

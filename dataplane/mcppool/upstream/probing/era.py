@@ -19,17 +19,10 @@ from mcppool.spec import PoolSpec
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, ConnectFailed
 from mcppool.upstream.probing.check_times import CheckTimes
-from mcppool.upstream.probing.probe import (
-    ChecksRefused,
-    HandshakeRefused,
-    LegacySession,
-    NotModern,
-    ProbeFailed,
-    check_legacy,
-    check_modern,
-    open_probe,
-    wants_more,
-)
+from mcppool.upstream.probing.failures import ChecksRefused, HandshakeRefused, NotModern, ProbeFailed, wants_more
+from mcppool.upstream.probing.legacy_check import check_legacy
+from mcppool.upstream.probing.modern_check import check_modern
+from mcppool.upstream.probing.probe import LegacySession, open_probe
 from mcppool.upstream.probing.prober_session import CHECKS, ProberSession
 from mcppool.upstream.timeouts import within
 

@@ -15,6 +15,8 @@ from mcppool.wire.sse import EventParser
 
 MAX_BYTES = 4 * 1024 * 1024
 """Bytes of an answer to a check, or of a page of a list: it is read in one step, which takes 50 ms at the worst."""
+MAX_VERSION = 32
+"""Characters of a protocol version."""
 MAX_TEXT = 300
 """Characters of a server's error message that the fault of a check shows."""
 END_WAIT = 0.2  # seconds that a stream may take to end after its answer

@@ -7,9 +7,8 @@ endpoint still accepts connections. It sends harmless requests of the server's e
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from random import getrandbits
@@ -18,74 +17,24 @@ from time import monotonic
 import msgspec
 
 from mcppool.upstream.endpoint import Endpoint
-from mcppool.upstream.failures import AttemptFailed
 from mcppool.upstream.http.awaited_answer import AwaitedAnswer
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import NEVER, Response
-from mcppool.upstream.probing.messages import ERROR, MESSAGE, Message, is_unknown_method, read_message, shown_error
+from mcppool.upstream.probing.failures import ProbeFailed
+from mcppool.upstream.probing.messages import MESSAGE, Message, read_message
 from mcppool.version import __version__
-from mcppool.wire.errors import (
-    HEADER_MISMATCH,
-    INTERNAL_ERROR,
-    MISSING_CLIENT_CAPABILITY,
-    UNSUPPORTED_VERSION,
-)
 from mcppool.wire.members import UNREADABLE
-from mcppool.wire.versions import LATEST_LEGACY, LATEST_MODERN
+from mcppool.wire.versions import LATEST_MODERN
 
-MAX_VERSIONS = 5  # versions that a message lists of those a server offers
-MAX_VERSION = 32  # characters of a protocol version
-_VERSION = re.compile(rf"[0-9A-Za-z.-]{{1,{MAX_VERSION}}}")
-_NOT_NOW = (408, 425, 429)
-_NOTHING_THERE = (404, 405, 410)
 # Some servers key the events of all their streams by request id alone: the prober's ids must be unique.
 _ids = f"mcppool-check-{getrandbits(32):08x}"
 _numbers = count(1)
-_BAD_MOMENT = (INTERNAL_ERROR, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY)
-_CLIENT = {"name": "mcppool", "version": __version__}
-_NO_CAPABILITIES = msgspec.Raw(b"{}")
+CLIENT = {"name": "mcppool", "version": __version__}
 MODERN_META = {
     "io.modelcontextprotocol/protocolVersion": LATEST_MODERN,
-    "io.modelcontextprotocol/clientInfo": _CLIENT,
+    "io.modelcontextprotocol/clientInfo": CLIENT,
     "io.modelcontextprotocol/clientCapabilities": {},
 }
-
-
-class ProbeFailed(Exception):
-    """The endpoint does not answer as an MCP server should. `status` is the HTTP status, if that is the fault."""
-
-    def __init__(self, what: str, status: int | None = None) -> None:
-        super().__init__(what)
-        self.status = status
-
-
-class ChecksRefused(ProbeFailed):
-    """The endpoint answers, and wants something that the prober's requests lack and clients may have."""
-
-
-class HandshakeRefused(ProbeFailed):
-    """The endpoint answers `initialize` with an error of the protocol: it speaks MCP, and opens no session now."""
-
-
-class NotModern(ProbeFailed):
-    """The endpoint answers `server/discover` as a server that does not know it, which is no passing fault."""
-
-
-class _Discover(msgspec.Struct):
-    supportedVersions: list[str]  # noqa: N815 (the wire's spelling)
-
-
-class _Initialized(msgspec.Struct):
-    protocolVersion: str  # noqa: N815 (the wire's spelling)
-
-
-class _Versions(msgspec.Struct):
-    supported: list[str] = []
-
-
-_initialized = msgspec.json.Decoder(_Initialized)
-_discover = msgspec.json.Decoder(_Discover)
-_versions = msgspec.json.Decoder(_Versions)
 
 
 @dataclass(slots=True)
@@ -220,124 +169,6 @@ async def open_probe(
 
 async def _connect(endpoint: Endpoint, timeout: float) -> Connection:
     return await endpoint.target.connect(asyncio.get_running_loop(), _NoPool(), timeout)
-
-
-async def check_modern(probe: Probe) -> bytes:
-    """The raw `server/discover` result.
-
-    Raises NotModern if the endpoint clearly does not speak the modern era, ProbeFailed where the answer leaves that
-    open.
-    """
-    try:
-        response, message = await probe.modern("server/discover")
-    except ProbeFailed as failure:
-        if failure.status is not None and _refuses(failure.status):
-            raise NotModern(str(failure), failure.status) from failure
-        raise
-    if isinstance(message.result, msgspec.UnsetType):
-        what = f"server/discover was answered with HTTP {response.status} and an error"
-        if _refuses(response.status, message.error):
-            raise NotModern(what, response.status)
-        raise ProbeFailed(what, response.status)
-    try:
-        versions = _discover.decode(message.result).supportedVersions
-    except UNREADABLE as error:
-        raise ProbeFailed(f"server/discover was answered with a broken result: {error}") from error
-    if LATEST_MODERN not in versions:
-        shown = ", ".join(version[:MAX_VERSION] for version in versions[:MAX_VERSIONS])
-        raise NotModern(f"server/discover offers {shown or 'no version'}")
-    return bytes(message.result)
-
-
-def _refuses(status: int, error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET) -> bool:
-    """Whether an answer to `server/discover` without a result is a refusal.
-
-    A passing fault of the server is none, nor is an error that only the modern era has: a modern server that is taken
-    for a legacy one makes its clients legacy for their lives.
-    """
-    if status >= 500 or status in _NOT_NOW:
-        return False
-    if isinstance(error, msgspec.UnsetType):
-        return status >= 400
-    try:
-        seen = ERROR.decode(error)
-        if seen.code == UNSUPPORTED_VERSION:
-            return LATEST_MODERN not in _versions.decode(seen.data).supported
-    except UNREADABLE:
-        return True
-    return seen.code not in _BAD_MOMENT
-
-
-async def open_legacy(
-    probe: Probe,
-    version: str = LATEST_LEGACY,
-    capabilities: msgspec.Raw = _NO_CAPABILITIES,
-    client: Mapping[str, str] | msgspec.Raw = _CLIENT,
-) -> LegacySession:
-    """A session with a complete handshake: the prober's own, or with the parameters of a client whose session moves.
-
-    Raises HandshakeRefused if the endpoint refuses it, ProbeFailed if it does not speak the legacy era.
-    """
-    params: dict[str, object] = {"protocolVersion": version, "capabilities": capabilities, "clientInfo": client}
-    response, message = await probe.call("initialize", params, probe.mark if client is _CLIENT else {})
-    if isinstance(message.result, msgspec.UnsetType):
-        what, error = f"initialize was answered with HTTP {response.status} and", shown_error(message.error)
-        if error and response.status not in _NOTHING_THERE:
-            raise HandshakeRefused(f"{what} {error}", response.status)
-        raise ProbeFailed(f"{what} an error", response.status)
-    raw_id = response.header(b"mcp-session-id")
-    session = LegacySession(raw_id.decode("latin-1") if raw_id else None, version)
-    try:
-        session.version = _negotiated_version(message.result)
-        await probe.notify(session, "notifications/initialized")
-    except (AttemptFailed, ProbeFailed):
-        with suppress(AttemptFailed):
-            await probe.end(session)
-        raise
-    return session
-
-
-def _negotiated_version(result: msgspec.Raw) -> str:
-    """Return the protocol version that the server has chosen, which becomes a header of each request of the session.
-
-    Raises ProbeFailed if it is no possible version.
-    """
-    try:
-        version = _initialized.decode(result).protocolVersion
-    except UNREADABLE as error:
-        raise ProbeFailed(f"initialize was answered with a broken result: {error}") from error
-    if not _VERSION.fullmatch(version):
-        raise ProbeFailed(f"initialize was answered with protocolVersion {version[:MAX_VERSION]!r}")
-    return version
-
-
-async def check_legacy(probe: Probe, session: LegacySession, method: str = "ping") -> bool:
-    """Whether the server still knows the session, judged by the answer to `method`; an error is an answer, too.
-
-    Raises AttemptFailed if no answer came, ProbeFailed where the server was not able to answer (5xx, 429).
-    """
-    try:
-        response, message = await probe.legacy(session, method)
-    except ProbeFailed as failure:
-        if failure.status is None or not _forgets(failure.status):
-            raise
-        return False
-    if not isinstance(message.result, msgspec.UnsetType) or is_unknown_method(message.error):
-        return True
-    if response.status >= 500 or response.status in _NOT_NOW:
-        raise ProbeFailed(f"{method} was answered with HTTP {response.status}", response.status)
-    return not _forgets(response.status)
-
-
-def wants_more(status: int | None) -> bool:
-    """Whether a status says that the request lacks something, such as credentials, and not that the path serves no
-    MCP."""
-    return status is not None and 400 <= status < 500 and status not in _NOT_NOW and status not in _NOTHING_THERE
-
-
-def _forgets(status: int) -> bool:
-    """Whether a status says that the server does not know the session (404, or 400 from TypeScript servers)."""
-    return 400 <= status < 500 and status not in _NOT_NOW
 
 
 def _session_headers(session: LegacySession) -> dict[str, str]:

@@ -21,7 +21,8 @@ from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, ConnectFailed, NoCredentials
 from mcppool.upstream.probing.catalog_reader import read_catalog
 from mcppool.upstream.probing.era import EraFinder
-from mcppool.upstream.probing.probe import ChecksRefused, HandshakeRefused, ProbeFailed, open_probe
+from mcppool.upstream.probing.failures import ChecksRefused, HandshakeRefused, ProbeFailed
+from mcppool.upstream.probing.probe import open_probe
 from mcppool.upstream.timeouts import within
 
 INTERVAL_JITTER = 0.1  # keeps the checks of many gateways from coinciding

@@ -13,7 +13,9 @@ from contextlib import suppress
 from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.failures import AttemptFailed, ConnectFailed
 from mcppool.upstream.probing.check_times import CheckTimes
-from mcppool.upstream.probing.probe import LegacySession, ProbeFailed, check_legacy, open_legacy, open_probe
+from mcppool.upstream.probing.failures import ProbeFailed
+from mcppool.upstream.probing.legacy_check import check_legacy, open_legacy
+from mcppool.upstream.probing.probe import LegacySession, open_probe
 from mcppool.upstream.timeouts import within
 
 FAREWELL = 1.0  # seconds to end a session of the prober
