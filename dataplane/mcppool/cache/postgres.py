@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
 
 from mcppool.cache.database import ENTRY_BYTES, REMOVED_AT_ONCE, TABLES, Found, NewRow, Rows, other_tables
 from mcppool.cache.database_tls import DatabaseTls
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
     from asyncpg import Connection
 
 MAX_CONNECTIONS: Final = 8
-"""Upper bound on connections of one pool of one gateway."""
+"""Upper bound on connections of one pool of one process."""
+
+LOCK_TIMEOUT: Final = 5.0
+"""Seconds for which a check waits for a lock. The server ends the wait: it would not see that the gateway is gone."""
 
 _LOCK: Final = 0x6D63_7070_6F6F_6C  # of the creation of the tables, which two gateways cannot do at once
 
@@ -104,14 +109,17 @@ class PostgresDatabase:
         self._url = url
         self._password = read_password("sql_password_file", password_file) if password_file is not None else None
         self._tls = DatabaseTls(url, ca_file)
-        self._idle: list[Connection] = []
-        self._places = asyncio.Semaphore(MAX_CONNECTIONS)
+        # Idle connections on top of places without one.
+        self._places: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
+        self._places_there = 0
+        self._connected = 0
+        self._add_places()
         self._closed = False
 
     async def open(self) -> None:
         """Connect, and create the tables that are missing."""
-        while self._idle:  # from before the fault
-            self._idle.pop().terminate()
+        self._close_idle()  # from before the fault
+        self._add_places()
         async with self._connection() as connection:
             if not await connection.fetchval(_ARE_THERE, list(TABLES)):
                 async with connection.transaction():
@@ -189,23 +197,28 @@ class PostgresDatabase:
     async def close(self) -> None:
         """Close all connections."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().terminate()
+        self._close_idle()
 
     async def _try_out(self, connection: Connection) -> None:
         """Write a row into each table, and take it back. Raises the reason if a table is of another version, or may not
         be written to."""
         name = os.urandom(32)
+        # Only success is rolled back. After a fault the connection is cut, because a rollback waits for a server that
+        # may hang.
         attempt = connection.transaction()
         await attempt.start()
         try:
+            await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT * 1000:.0f}")
             await connection.execute(_WRITE, name, "", name, name, 0, 0.0, name)
             await connection.execute(_MAKE_MARK, name, name)
             await connection.execute(_CLAIM, name, name, 0.0)
         except (self._asyncpg.UndefinedColumnError, self._asyncpg.DatatypeMismatchError) as error:
             raise OSError(other_tables(error)) from error
-        finally:
-            await attempt.rollback()
+        except self._asyncpg.LockNotAvailableError as error:
+            raise OSError(
+                f"a transaction has held a lock on a table of the cache for {LOCK_TIMEOUT:g} s (pg_locks shows which)"
+            ) from error
+        await attempt.rollback()
 
     async def _fetch(self, query: str, *values: object) -> list[Any]:
         async with self._connection() as connection:
@@ -216,24 +229,71 @@ class PostgresDatabase:
     async def _connection(self) -> AsyncIterator[Connection]:
         """A connection for one operation. After a fault or a cancellation its state is unknown, and it is cut: nothing
         waits for a server that may hang."""
-        async with self._places:
-            connection = self._idle.pop() if self._idle else None
-            if connection is None or connection.is_closed():
-                connection = await self._connect()
+        connection = await self._take()
+        try:
+            yield connection
+        except BaseException:
+            self._cut(connection)
+            raise
+        if self._closed:
+            self._cut(connection)
+        else:
+            self._places.put_nowait(connection)
+
+    def _cut(self, connection: Connection) -> None:
+        connection.terminate()
+        self._connected -= 1
+        self._places.put_nowait(None)
+
+    async def _take(self) -> Connection:
+        """An idle connection or a new one. If the server refuses one more, the operation waits for one that is there,
+        and there are fewer places until the next check."""
+        while True:
+            place = await self._places.get()
+            if place is not None:
+                if not place.is_closed():
+                    return place
+                self._connected -= 1
             try:
-                yield connection
-            except BaseException:
-                connection.terminate()
+                connection = await self._connect()
+            except BaseException as error:
+                if isinstance(error, self._asyncpg.TooManyConnectionsError) and self._connected:
+                    self._places_there -= 1
+                    continue
+                self._places.put_nowait(None)
                 raise
-            if self._closed:
-                connection.terminate()
+            self._connected += 1
+            return connection
+
+    def _add_places(self) -> None:
+        while self._places_there < MAX_CONNECTIONS:
+            self._places_there += 1
+            self._places.put_nowait(None)
+
+    def _close_idle(self) -> None:
+        places = [self._places.get_nowait() for _ in range(self._places.qsize())]
+        for place in places:
+            if place is not None:
+                self._cut(place)
             else:
-                self._idle.append(connection)
+                self._places.put_nowait(None)
 
     async def _connect(self) -> Connection:
         try:
             return await self._asyncpg.connect(self._url, password=self._password, ssl=self._tls.context)
+        except TimeoutError:
+            raise
         except (OSError, self._asyncpg.InvalidAuthorizationSpecificationError) as error:
             if (why := self._tls.explained(error)) is not None:
                 raise ConnectionError(why) from error
+            if isinstance(error, OSError):
+                raise ConnectionError(_unreachable(self._url, error)) from error
             raise
+
+
+def _unreachable(url: str, error: OSError) -> str:
+    host = unquote(urlsplit(url).netloc.rpartition("@")[2])
+    # The event loop's own text has a number and an address.
+    number = error.errno or 0
+    why = os.strerror(number).lower() if number in errno.errorcode else error.strerror or str(error)
+    return f"the database at {host} cannot be reached: {why}"

@@ -72,6 +72,7 @@ class SqliteDatabase:
         self._reader, self._writer = (ThreadPoolExecutor(1, f"sqlite {name}") for name in ("reader", "writer"))
         self._reading: sqlite3.Connection | None = None
         self._writing: sqlite3.Connection | None = None
+        self._file: os.stat_result | None = None
 
     async def open(self) -> None:
         """Open the file, and create it and the tables that are missing."""
@@ -193,7 +194,9 @@ class SqliteDatabase:
     def _open_writer(self) -> None:
         if self._writing is not None:
             self._writing.close()
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))  # the answers belong to clients
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)  # the answers belong to clients
+        self._file = os.fstat(descriptor)
+        os.close(descriptor)
         self._writing = self._connect()
         until = monotonic() + OPEN_PATIENCE
         while True:
@@ -272,9 +275,17 @@ class SqliteDatabase:
                 executor.submit(connection.close)
             executor.shutdown()
 
-    @staticmethod
-    def _in(connection: sqlite3.Connection | None) -> sqlite3.Connection:
+    def _in(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
+        """The connection. Raises FileNotFoundError if its file is no longer the one at the path, which other processes
+        use: this one would not learn of their invalidations."""
         assert connection is not None, "the file was opened first"
+        assert self._file is not None, "the file was opened first"
+        try:
+            same = os.path.samestat(os.stat(self._path), self._file)
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise FileNotFoundError(f"{self._path} was removed or replaced")
         return connection
 
     async def _execute(self, statement: str, values: Sequence[object] = ()) -> list[Any]:

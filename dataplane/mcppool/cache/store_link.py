@@ -154,7 +154,8 @@ class StoreLink(ABC):
 
     def _reason(self, error: Exception, seconds: float) -> str:
         late = self.kind_of(error) == "timeout"
-        return f"no answer within {seconds:g} s" if late else str(error) or type(error).__name__
+        # On one line: PostgreSQL's errors have hints on lines of their own.
+        return f"no answer within {seconds:g} s" if late else " ".join(str(error).split()) or type(error).__name__
 
     @property
     def _check_timeout(self) -> float:
