@@ -23,6 +23,7 @@ from tests.integration.raw_session import HEADERS, HELLO
 from tests.integration.test_bounds import work_until_alive
 from tests.servers import Gateway, modern_call, pool_toml
 from tests.servers.faults import Exchange, FaultServer, healthy
+from tests.waiting import until
 
 SIZE = 8 << 20
 LARGEST = 32 << 20
@@ -301,6 +302,20 @@ async def test_a_large_answer_of_a_program_that_then_ends_goes_through(gateway: 
     headers, body = modern_call("read", {"result": str(tmp_path / "result"), "last": True})
     answer = await call(front, request(body, headers))
     assert answer.body.partition(b'"result":')[2] == result + b"}"
+    assert "defect" not in front.log
+
+
+async def test_a_client_reads_an_answer_in_its_own_time_while_the_program_that_gave_it_is_started_again(
+    gateway: GatewayFactory, tmp_path: Path
+) -> None:
+    front = await asyncio.to_thread(gateway, program(), listener=LISTENER)
+    result = b'{"resultType":"complete","content":[],"structuredContent":{"a":%b}}' % value("a string", LARGEST)
+    (tmp_path / "result").write_bytes(result)
+    headers, body = modern_call("read", {"result": str(tmp_path / "result"), "last": True})
+    async with RawClient(front) as client:
+        await client.send(request(body, headers))
+        await until(lambda: front.log.count("server_started") == 2, "its program has ended and runs again")
+        assert (await client.answer()).body.partition(b'"result":')[2] == result + b"}"
     assert "defect" not in front.log
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
-
-from aiohttp import web
 
 from mcppool.policy.backoff import exponential, full_jitter
 from mcppool.policy.memory_budget import MemoryAccount
@@ -24,6 +24,7 @@ from mcppool.upstream.stdio.launcher import Launcher
 from mcppool.upstream.stdio.process import Process
 from mcppool.upstream.stdio.quota import Quota
 from mcppool.upstream.stdio.slot_state import SlotState
+from mcppool.upstream.stdio.socket_listener import SocketListener
 from mcppool.upstream.stdio.streams import shown
 
 STEADY = 10.0  # seconds after which an ended process counts as having run well, and the back-off starts anew
@@ -51,6 +52,25 @@ class Shared:
     account: MemoryAccount | None = None
 
 
+@dataclass(slots=True)
+class Run:
+    """One run of the program: its processes, and whether it is over."""
+
+    conversations: list[Conversation] = field(default_factory=list)
+    over: bool = False
+
+    def demand(self) -> None:
+        """Raise OSError if it is over."""
+        if self.over:
+            raise OSError(errno.ESRCH, "its program has ended")
+
+    async def end(self) -> None:
+        """End all processes, and start no more."""
+        self.over = True
+        conversations, self.conversations = self.conversations, []
+        await asyncio.gather(*(conversation.process.stop() for conversation in conversations))
+
+
 class Slot:
     """Listens on `path` while its program runs; refuses connections, like a dead server, while it does not.
 
@@ -64,7 +84,7 @@ class Slot:
         self._shared = shared
         self._command = shared.spec().command
         self._on_event = on_event
-        self._conversations: list[Conversation] = []
+        self._leaving: dict[asyncio.Task[None], SocketListener] = {}
         self._first: Process | None = None  # answers the checks
         self._serves = False
         self._told: set[tuple[str, str]] = set()
@@ -76,6 +96,7 @@ class Slot:
         """End the processes and the socket."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.gather(*(listener.abort() for listener in self._leaving.values()))
 
     def restart(self) -> bool:
         """End the first process, which hangs, and start another one in its place. Returns whether calls of clients may
@@ -106,35 +127,33 @@ class Slot:
 
     async def _run(self) -> None:
         """One run of the program; at its end, all its processes end."""
+        run = Run()
         try:
-            main = await self._begin()
-            await self._serve(main)
+            main = await self._begin(run)
+            await self._serve(main, run)
         finally:
             self.path.unlink(missing_ok=True)
-            conversations, self._conversations = self._conversations, []
-            await asyncio.gather(*(conversation.process.stop() for conversation in conversations))
+            await run.end()
 
-    async def _begin(self) -> Main:
+    async def _begin(self, run: Run) -> Main:
+        spawn = partial(self._spawn, run)
         if self._shared.sole_client is None:
-            return await begin(self._spawn, self._shared.finding)
-        return await begin(self._spawn, self._shared.finding, self._shared.sole_client)
+            return await begin(spawn, self._shared.finding)
+        return await begin(spawn, self._shared.finding, self._shared.sole_client)
 
-    async def _serve(self, main: Main) -> None:
+    async def _serve(self, main: Main, run: Run) -> None:
         shared = self._shared
         adapter = Adapter(
             main,
-            self._spawn,
+            partial(self._spawn, run),
             shared.quota,
             spec=shared.spec,
             sole_client=shared.sole_client,
             attended=shared.attended,
         )
-        runner = web.AppRunner(
-            adapter.app(), access_log=None, handler_cancellation=True, keepalive_timeout=3600, shutdown_timeout=0.1
-        )
+        listener = SocketListener(adapter.app(), self.path)
         try:
-            await runner.setup()
-            await web.UnixSite(runner, str(self.path)).start()
+            await listener.open()
             self._serves = True
             self._told.clear()
             while True:
@@ -142,18 +161,21 @@ class Slot:
                 self.state.apart = not shared_by_all and shared.sole_client is None
                 self.state.trouble = ""
                 self._on_event("started", f"process {main.conversation.process.pid}")
-                await self._watch(adapter, main.conversation)
+                await self._watch(adapter, main.conversation, run)
                 if shared_by_all:
                     break
-                main = await self._begin()  # the sessions have processes of their own, and go on
+                main = await self._begin(run)  # the sessions have processes of their own, and go on
                 adapter.replace(main)
         finally:
             self._serves = False
             adapter.spare.stop()
             adapter.sessions.drop_all()
-            await runner.cleanup()
+            # The next run need not wait for clients that are still reading what this one has answered.
+            leaving = await listener.leave()
+            self._leaving[leaving] = listener
+            leaving.add_done_callback(self._leaving.pop)
 
-    async def _watch(self, adapter: Adapter, main: Conversation) -> None:
+    async def _watch(self, adapter: Adapter, main: Conversation, run: Run) -> None:
         """Watch until the first process has ended."""
         process = self._first = main.process
         self.state.first = process.pid or 0
@@ -163,12 +185,13 @@ class Slot:
                     await process.ended.wait()
             except TimeoutError:
                 await adapter.sweep(monotonic())
-                self._conversations = [c for c in self._conversations if not c.process.ended.is_set()]
+                run.conversations = [c for c in run.conversations if not c.process.ended.is_set()]
         self.state.trouble = f"{self._command[0]}: {process.end}"
         self._on_event("ended", f"process {process.pid}: {process.end}")
 
-    async def _spawn(self, callers: Callers) -> Conversation:
+    async def _spawn(self, run: Run, callers: Callers) -> Conversation:
         """A new process of the program, and the conversation with it. Raises OSError."""
+        run.demand()
         shared = self._shared
         ears = _Ears(self)
         process = Process(shared.launcher, self._command, shared.environment, ears)
@@ -183,8 +206,11 @@ class Slot:
                 self.state.processes -= 1
                 shared.quota.running -= 1
             raise
-        self._conversations.append(conversation)
         self.state.starts += 1
+        run.conversations.append(conversation)
+        if run.over:
+            await run.end()
+            run.demand()
         return conversation
 
     # --- what its processes say ------------------------------------------------------------------------------------
