@@ -19,6 +19,7 @@ import pytest
 
 from tests.conftest import GatewayFactory
 from tests.integration.keyed_clients import add_key
+from tests.integration.livez_work import livez_work
 from tests.integration.raw_http import HOST, Answer, RawClient, ask, request, tool_call
 from tests.servers import Gateway, modern_request, pool_toml
 from tests.servers.faults import Exchange, FaultServer, healthy
@@ -192,56 +193,29 @@ async def at_the_server(exchange: Exchange) -> None:
         await healthy(exchange)
 
 
-def processor_time(front: Gateway) -> float:
-    """Seconds of work of the gateway's loop."""
-    return int(Path(f"/proc/{front.pid}/schedstat").read_text().split()[0]) / 1e9
-
-
 def resident(front: Gateway) -> int:
     """MiB of the gateway's memory."""
     status = Path(f"/proc/{front.pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) >> 10
 
 
-def starved() -> float:
-    """Seconds for which this thread has waited for a processor."""
-    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
-
-
-async def work_until_alive(front: Gateway) -> float:
-    """Seconds of work that the gateway does until `/livez` has answered.
-
-    It is asked before the time is taken, and time in which only this test is held up by a busy machine is left out.
-    """
-
-    def measured() -> float:
-        with socket.create_connection((HOST, front.admin_port), 90) as probe:
-            probe.sendall(b"GET /livez HTTP/1.1\r\nHost: %b:%d\r\n\r\n" % (HOST.encode(), front.admin_port))
-            waited, began = starved(), processor_time(front)
-            answer = probe.recv(1 << 16)
-            work = processor_time(front) - began
-            assert answer.startswith(b"HTTP/1.1 200 ")
-            return max(0.0, work - (starved() - waited))
-
-    return await asyncio.to_thread(measured)
-
-
 async def under_attack(front: Gateway, attack: Attack, shown: str = "", attackers: str = "") -> list[Answer]:
     """The results of another client meanwhile; `/livez` and memory are held to their bounds. `shown` and `attackers`
     are the header lines with the credentials of the two."""
-    attacking = asyncio.create_task(attack(front, attackers))  # type: ignore[arg-type]
     answers: list[Answer] = []
     work: list[float] = []
-    try:
-        for number in range(15):
-            await asyncio.sleep(0.1)
-            assert not attacking.done(), attacking.exception()
-            work.append(await work_until_alive(front))
-            answers.append(await ask(front, tool_call("read", request_id=number, more=shown)))
-            assert resident(front) < MEMORY + OVERSHOOT
-    finally:
-        attacking.cancel()
-        await asyncio.gather(attacking, return_exceptions=True)
+    async with livez_work(front) as work_until_alive:
+        attacking = asyncio.create_task(attack(front, attackers))  # type: ignore[arg-type]
+        try:
+            for number in range(15):
+                await asyncio.sleep(0.1)
+                assert not attacking.done(), attacking.exception()
+                work.append(await work_until_alive())
+                answers.append(await ask(front, tool_call("read", request_id=number, more=shown)))
+                assert resident(front) < MEMORY + OVERSHOOT
+        finally:
+            attacking.cancel()
+            await asyncio.gather(attacking, return_exceptions=True)
     assert median(work) < WORK
     # Processor time is longer, too, where others use the same caches, and once where a virtual machine stands still.
     assert sorted(work)[-2] < 3 * WORK
@@ -304,9 +278,10 @@ async def test_where_all_descriptors_are_asked_for_probes_and_servers_get_theirs
                     "no client gets more connections",
                 )
                 work = []
-                for _ in range(5):
-                    work.append(await work_until_alive(front))
-                    assert (await asyncio.to_thread(front.get, "/health"))[0] == 200
+                async with livez_work(front) as work_until_alive:
+                    for _ in range(5):
+                        work.append(await work_until_alive())
+                        assert (await asyncio.to_thread(front.get, "/health"))[0] == 200
                 assert median(work) < WORK
                 assert front.log.count("turned_away") < 20, "it is said once in a while"
             finally:

@@ -18,9 +18,9 @@ import pytest
 
 from tests.certificates import make_server_certificate
 from tests.conftest import GatewayFactory
+from tests.integration.livez_work import livez_work
 from tests.integration.raw_http import Answer, RawClient, request
 from tests.integration.raw_session import HEADERS, HELLO
-from tests.integration.test_bounds import work_until_alive
 from tests.servers import Gateway, modern_call, pool_toml
 from tests.servers.faults import Exchange, FaultServer, healthy
 from tests.waiting import until
@@ -69,18 +69,19 @@ def value(shape: str, size: int = SIZE) -> bytes:
 
 async def call(front: Gateway, data: bytes, status: int = 200, trust: ssl.SSLContext | None = None) -> Answer:
     """The answer to a call; meanwhile `/livez` answers after little work."""
-    idle = max([await work_until_alive(front) for _ in range(3)])
 
     async def ask() -> Answer:
         async with RawClient(front, "127.0.0.2", trust) as client:
             await client.send(data)
             return await client.answer()
 
-    asking = asyncio.create_task(ask())
-    work = []
-    while not asking.done():
-        work.append(await work_until_alive(front))
-        await asyncio.sleep(0.005)
+    async with livez_work(front) as work_until_alive:
+        idle = max([await work_until_alive() for _ in range(3)])
+        asking = asyncio.create_task(ask())
+        work = []
+        while not asking.done():
+            work.append(await work_until_alive())
+            await asyncio.sleep(0.005)
     assert max(work) < WORK + 3 * idle, "it waits for a whole message"
     answer = await asking
     assert answer.status == status, answer.body[:300]
