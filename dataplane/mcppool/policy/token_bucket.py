@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -49,3 +50,36 @@ class TokenBucket:
     def give_back(self) -> None:
         """Undo a `take`, because another limit refused the call."""
         self._tokens += 1.0
+
+
+class RateBucket(TokenBucket):
+    """The bucket of one limit, of which `rate` and `burst` are a copy: those of a tuple are read more slowly."""
+
+    __slots__ = ("burst", "limit", "rate")
+
+    def __init__(self, limit: RateLimit, now: float) -> None:
+        TokenBucket.__init__(self, limit.burst, now)
+        self.limit = limit
+        self.rate = float(limit.rate)
+        self.burst = float(limit.burst)
+
+
+def take_from_all(buckets: Sequence[RateBucket], now: float) -> tuple[RateLimit, float] | None:
+    """Take a token from each bucket, or none; returns the limit that has none, and the seconds until it has one.
+
+    Each call does this, so it repeats `TokenBucket.take` without a frame for each bucket.
+    """
+    for bucket in buckets:
+        tokens = bucket._tokens + (now - bucket.used_at) * bucket.rate
+        if tokens > bucket.burst:
+            tokens = bucket.burst
+        bucket.used_at = now
+        if tokens < 1.0:
+            bucket._tokens = tokens
+            for other in buckets:
+                if other is bucket:
+                    break
+                other.give_back()
+            return bucket.limit, (1.0 - tokens) / bucket.rate
+        bucket._tokens = tokens - 1.0
+    return None

@@ -181,7 +181,7 @@ class Traffic:
         taken = {}
         for rate in self.admission.rates._rates:
             buckets = rate._buckets.values()
-            taken[rate._kind] = sum(bucket.limit.burst - bucket.tokens._tokens for bucket in buckets)
+            taken[rate._kind] = sum(bucket.burst - bucket._tokens for bucket in buckets)
         return taken
 
 

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from mcppool.pipeline.call import Call
 from mcppool.pipeline.plan import Plan
 from mcppool.pipeline.settings import Settings
-from mcppool.policy.token_bucket import RateLimit, TokenBucket
+from mcppool.policy.token_bucket import RateBucket, RateLimit, take_from_all
 from mcppool.spec import RateSpec
 from mcppool.upstream.failures import RateLimited
 
@@ -41,16 +41,6 @@ class RateCounter(Protocol):
         ...
 
 
-class _Bucket:
-    """The limit of one name, and its tokens in this process. They are unused while a `RateCounter` counts."""
-
-    __slots__ = ("limit", "tokens")
-
-    def __init__(self, limit: RateLimit, now: float) -> None:
-        self.limit = limit
-        self.tokens = TokenBucket(limit.burst, now)
-
-
 class _Rate:
     """One rate of a pool. `name_of` gives the name of a call's bucket, None for a call that it does not concern."""
 
@@ -61,25 +51,25 @@ class _Rate:
         self._per_second = spec.requests_per_second
         self._burst = float(spec.burst if spec.burst is not None else spec.requests_per_second)
         self.name_of = name_of
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[str, RateBucket] = OrderedDict()
 
     @property
     def full(self) -> bool:
         """Whether the next new bucket takes the place of the one that was not used for the longest time."""
         return len(self._buckets) >= MAX_BUCKETS
 
-    def used(self, bucket: _Bucket) -> None:
+    def used(self, bucket: RateBucket) -> None:
         """One of its buckets was used without `bucket`."""
         if bucket.limit.kind == self._kind and bucket.limit.name in self._buckets:
             self._buckets.move_to_end(bucket.limit.name)
 
-    def bucket(self, name: str, now: float) -> _Bucket:
+    def bucket(self, name: str, now: float) -> RateBucket:
         buckets = self._buckets
         bucket = buckets.get(name)
         if bucket is not None:
             buckets.move_to_end(name)
             return bucket
-        bucket = buckets[name] = _Bucket(RateLimit(self._kind, name, self._per_second, self._burst), now)
+        bucket = buckets[name] = RateBucket(RateLimit(self._kind, name, self._per_second, self._burst), now)
         if len(buckets) > MAX_BUCKETS:
             buckets.popitem(last=False)
         return bucket
@@ -100,7 +90,7 @@ class Rates:
         )
         self._rates = tuple(_Rate(kind, rate, name_of) for kind, rate, name_of in sections if rate is not None)
         # The buckets of a call by its principal, address and tool: three look-ups less for each call.
-        self._known: dict[tuple[str, str, str | None], tuple[_Bucket, ...]] = {}
+        self._known: dict[tuple[str, str, str | None], tuple[RateBucket, ...]] = {}
         self._catalog = settings.catalog  # that these are from
 
     async def take(self, call: Call, plan: Plan, *, apart: bool = False) -> None:
@@ -120,7 +110,7 @@ class Rates:
                     raise _limited(short, wait)
                 return
             now = monotonic()
-        refused = _take(buckets, now)
+        refused = take_from_all(buckets, now)
         if refused is not None:
             raise _limited(*refused)
 
@@ -137,9 +127,9 @@ class Rates:
             buckets = self._look_up(call, plan, now)
         if self._shared is not None:
             return not buckets or self._shared.try_take([bucket.limit for bucket in buckets])
-        return _take(buckets, now) is None
+        return take_from_all(buckets, now) is None
 
-    def _look_up(self, call: Call, plan: Plan, now: float) -> tuple[_Bucket, ...]:
+    def _look_up(self, call: Call, plan: Plan, now: float) -> tuple[RateBucket, ...]:
         """The buckets of a call, which are remembered."""
         buckets = tuple(self._buckets(call, plan, now))
         if len(plan.tool or "") <= MAX_KNOWN_NAME:
@@ -151,13 +141,13 @@ class Rates:
     def _forget(self) -> None:
         """Forget which buckets belong to which calls. Until now their use was not noted."""
         known = {bucket for buckets in self._known.values() for bucket in buckets}
-        for bucket in sorted(known, key=lambda bucket: bucket.tokens.used_at):
+        for bucket in sorted(known, key=lambda bucket: bucket.used_at):
             for rate in self._rates:
                 rate.used(bucket)
         self._known.clear()
         self._catalog = self._settings.catalog
 
-    def _buckets(self, call: Call, plan: Plan, now: float, suffix: str = "") -> list[_Bucket]:
+    def _buckets(self, call: Call, plan: Plan, now: float, suffix: str = "") -> list[RateBucket]:
         if any(rate.full for rate in self._rates):  # no bucket that is known may give way to another
             self._forget()
         return [
@@ -174,18 +164,6 @@ def client_of(call: Call, _plan: Plan) -> str:
     library without a credential are those of one client."""
     principal = call.principal
     return call.address if principal.anonymous and call.address else principal.key
-
-
-def _take(buckets: Sequence[_Bucket], now: float) -> tuple[RateLimit, float] | None:
-    """Take a token from each bucket, or none; returns the limit that has none, and the seconds until it has one."""
-    for number, bucket in enumerate(buckets):
-        limit = bucket.limit
-        wait = bucket.tokens.take(limit.rate, limit.burst, now)
-        if wait:
-            for other in buckets[:number]:
-                other.tokens.give_back()
-            return limit, wait
-    return None
 
 
 def _limited(limit: RateLimit, wait: float) -> RateLimited:
