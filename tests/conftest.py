@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,11 @@ settings.register_profile(
     derandomize=os.environ.get("MCPPOOL_REQUIRE_ALL") == "1",
 )
 settings.load_profile("mcppool")
+
+# Tests start hundreds of processes. Where Python may not keep the modules that it has compiled, as images often have
+# it, each of these processes compiles all that it imports: half of the processor time of its start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Spans wait five seconds for others to be sent with them; tests wait for spans.
 os.environ["OTEL_BSP_SCHEDULE_DELAY"] = "200"
