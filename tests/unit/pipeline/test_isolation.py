@@ -44,6 +44,7 @@ ROUNDS = 1_000
 SEEDS = range(10)
 AT_ONCE = 4
 STEPS = 400  # of a round, after which the remaining waiters time out
+STREAMS = 3  # of a client, at once: each restart of a server breaks all, so that rounds would take ever longer
 
 SECRET = re.compile(rb"secret-\w+")
 PRIVATE = re.compile(rb"sid!|mcppool-[0-9a-f]{8}-|mcppool-listen")  # upstream session ids, and ids of our own
@@ -85,7 +86,9 @@ class Client:
         self.follow(call_of("subscriptions/listen", id=1, era=self.era, notifications=notifications))
 
     def follow(self, call: Call) -> None:
-        """Open a stream that stays."""
+        """Open a stream that stays, in place of the oldest if there are enough."""
+        if len(self.streams) == STREAMS:
+            self.streams.pop(0).cancel()
         self.streams.append(asyncio.ensure_future(self._stream(call)))
 
     async def _stream(self, call: Call) -> None:
