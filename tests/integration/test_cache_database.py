@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from mcppool.cache import postgres, sql
 from mcppool.cache.database import TABLES
 from mcppool.cache.sql import SqlStore
+from mcppool.cache.sqlite import SqliteDatabase
 from mcppool.cache.store import CachedAnswer
 from mcppool.pipeline.caching import shared_flights
 from mcppool.pipeline.sql import default_file
@@ -154,6 +156,32 @@ async def test_equal_calls_of_two_gateways_are_made_once(shared: InDatabase, mon
             async with asyncio.timeout(60):  # both gateways may have claimed it, one after the other
                 while await shared.sql("SELECT count(*) FROM mcppool_claims") != [(0,)]:
                     await asyncio.sleep(0.01)
+
+
+async def test_a_process_that_leaves_the_file_takes_nothing_from_the_pools_of_another_that_share_it(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "cache.sqlite3"
+
+    async def marks_in_another_process() -> bytes:
+        statement = "SELECT count(*) FROM mcppool_marks"
+        count = f"import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute({statement!r}).fetchone())"
+        command = (sys.executable, "-c", count, str(file))
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        return (await process.communicate())[0].strip()
+
+    pools = [SqliteDatabase(str(file), timeout=60) for _ in range(2)]
+    try:
+        for pool in pools:
+            await pool.open()
+        await pools[0].open()  # as after a time without it
+        for number, pool in enumerate(pools):
+            assert await marks_in_another_process() == b"%d" % number
+            await pool.make_mark(b"%032d" % number, b"%08d" % number)
+        assert await marks_in_another_process() == b"2"
+    finally:
+        for pool in pools:
+            await pool.close()
 
 
 async def test_a_socket_file_needs_no_password_and_a_wrong_one_is_visible(

@@ -7,10 +7,12 @@ with the machine, so no write waits for the disk.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from time import monotonic, sleep, time
 from typing import Any, Final, TypeVar
 
@@ -55,9 +57,22 @@ _COLUMNS: Final = {
     "mcppool_claims": "name, owner, until",
 }
 
+_creating = Lock()
+"""Of all databases of this process: none connects to a file that another one has created and not yet closed."""
+
 
 def _list(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values))
+
+
+def _create(path: str) -> None:
+    """Create the file for us alone, if it does not exist: the answers belong to clients.
+
+    An existing file is not opened here: closing it would give back the locks that all connections of this process have
+    on it (POSIX). Another process would then take itself for the last one that uses the file, and remove its log.
+    """
+    with _creating, contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 class SqliteDatabase:
@@ -194,9 +209,8 @@ class SqliteDatabase:
     def _open_writer(self) -> None:
         if self._writing is not None:
             self._writing.close()
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)  # the answers belong to clients
-        self._file = os.fstat(descriptor)
-        os.close(descriptor)
+        _create(self._path)
+        self._file = os.stat(self._path)
         self._writing = self._connect()
         until = monotonic() + OPEN_PATIENCE
         while True:
