@@ -80,7 +80,6 @@ async def test_gateways_share_cached_answers_and_invalidations(shared: SharedSto
         caching_pool(server, cache=section, sections=READ_CACHED) as other,
     ):
         links = link_of(one), link_of(other)
-        await shared.settled(*links)  # the marks that each found when it began
         kept = await one.tool("read", {"a": 1})
         await shared.settled(*links)
         assert await other.tool("read", {"a": 1}) == kept
@@ -88,6 +87,24 @@ async def test_gateways_share_cached_answers_and_invalidations(shared: SharedSto
         other.caching.watching.changed("notifications/tools/list_changed", None)
         await shared.settled(*links)
         assert await one.tool("read", {"a": 1}) != kept
+
+
+async def test_a_gateway_that_starts_leaves_the_answers_of_the_same_tools_and_finds_none_of_other_ones(
+    shared: SharedStore,
+) -> None:
+    section = shared.section()
+    async with HintServer() as server:
+        async with caching_pool(server, cache=section, sections=READ_CACHED) as one:
+            kept, listed = await one.tool("read"), await one.number("tools/list")
+            await shared.settled(link_of(one))
+            async with caching_pool(server, cache=section, sections=READ_CACHED) as other:
+                await shared.settled(link_of(other))
+                assert (await other.tool("read"), await other.number("tools/list")) == (kept, listed)
+                assert (await one.tool("read"), await one.number("tools/list")) == (kept, listed)
+        server.tools.append({"name": "new", "inputSchema": {"type": "object"}})  # while no gateway runs
+        async with caching_pool(server, cache=section, sections=READ_CACHED) as later:
+            assert await later.tool("read") != kept
+            assert await later.number("tools/list") != listed
 
 
 async def test_an_answer_has_its_age_and_expires_by_itself(shared: SharedStore, link: Any) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+import msgspec
 
 from mcppool.policy.tool_differences import NO_DIFFERENCES, ToolDifferences, tool_differences
 from mcppool.upstream.catalog import EndpointCatalog, ToolInfo
@@ -28,6 +31,11 @@ class PoolCatalog:
     def cold(self) -> bool:
         """Whether no endpoint has ever answered."""
         return self.discover is None and not self.legacy
+
+    def fingerprint(self) -> str:
+        """A short text that is the same for the same definitions of all tools."""
+        digests = sorted((name, tool.digest) for name, tool in self.tools.items())
+        return hashlib.sha256(msgspec.json.encode(digests)).hexdigest()[:16]
 
 
 def merge(endpoints: Iterable[Endpoint], last: PoolCatalog) -> PoolCatalog:

@@ -25,13 +25,14 @@ class Settings:
 
     __slots__ = (
         "access", "breaker_limits", "catalog", "forwarded", "hash_key", "kept_methods", "name", "outlier_limits",
-        "passthrough", "pinned_tools", "spec", "tools",
+        "passthrough", "pinned_tools", "spec", "tools", "tools_fingerprint",
     )  # fmt: skip
 
     def __init__(self, spec: PoolSpec) -> None:
         self.name = spec.name
         self.pinned_tools: PinnedTools | None = None
         self.catalog = PoolCatalog()
+        self.tools_fingerprint = self.catalog.fingerprint()
         self.configure(spec)
 
     def configure(self, spec: PoolSpec) -> None:
@@ -59,3 +60,4 @@ class Settings:
         """Replace the catalog."""
         self.catalog = catalog
         self.tools = ToolPolicies(self.spec, catalog)
+        self.tools_fingerprint = catalog.fingerprint()

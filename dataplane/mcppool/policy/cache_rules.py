@@ -123,8 +123,11 @@ _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="deterministic").encode
 
 
-def subject_of(body: bytes, rule: Rule, era: str, version: str | None, query: bytes = b"") -> Subject | None:
-    """The subject of a request that `rule` is for; None if its answer may depend on something unknown.
+def subject_of(
+    body: bytes, rule: Rule, era: str, version: str | None, query: bytes = b"", *, tools: str = ""
+) -> Subject | None:
+    """The subject of a request that `rule` is for; None if its answer may depend on something unknown. `tools` is the
+    fingerprint of the tools: an answer that was stored when these had other definitions is not found.
 
     The form of an answer depends on era and protocol version, so these are part of the key. So are the `query` of the
     client's URL and `_meta`, on which an answer may depend, unless the pool declares that its answers are the same for
@@ -139,7 +142,7 @@ def subject_of(body: bytes, rule: Rule, era: str, version: str | None, query: by
     if arguments is None or meta is None:
         return None
     asked = [params.name, params.uri, params.cursor, msgspec.Raw(arguments), msgspec.Raw(meta), query.decode("latin-1")]
-    key = _encode([rule.method, era, version, *asked])
+    key = _encode([rule.method, era, version, *asked, tools if rule.group == "tools" else ""])
     return Subject(key, rule.group or f"{READ} {params.uri}", params.cursor is not None)
 
 

@@ -227,7 +227,8 @@ class Caching:
                     if plan.tool is not None:
                         self.in_sessions.add(self._metrics.cache_label(plan.tool))
                     return None
-        subject = subject_of(call.body, rule, call.era, version, call.query)
+        tools = self._settings.tools_fingerprint
+        subject = subject_of(call.body, rule, call.era, version, call.query, tools=tools)
         if subject is None:
             return None
         forward = b"" if rule.shared == "always" else call.forward

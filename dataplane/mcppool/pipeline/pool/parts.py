@@ -272,8 +272,11 @@ class PoolParts:
         pinned = self.settings.pinned_tools
         pins_changed = pinned is not None and pinned.observe(self.endpoints.values())
         if catalog != self.settings.catalog or pins_changed:
+            first = self.settings.catalog.cold
             self.settings.learn(catalog)
             self.metrics.known_tools = frozenset(catalog.tools)
             self.warm.set()
-            if self.caching is not None:
+            # The first catalog is no change: what earlier and other processes have stored stays, and is found if the
+            # tools are the same.
+            if self.caching is not None and (pins_changed or not first):
                 self.caching.watching.changed(TOOLS_CHANGED, None)
