@@ -137,7 +137,7 @@ async def test_background_operations_do_not_start_while_it_is_away() -> None:
 
 
 async def test_a_closed_link_does_not_look_for_redis_any_more() -> None:
-    async with Peer(b"").serving() as peer, link_to(peer, timeout=0.1) as (link, reports):
+    async with Peer(b"").serving() as peer, link_to(peer, timeout=60.0) as (link, reports):
         waiting = asyncio.ensure_future(ask(link))
         await until(lambda: peer.heard > 0, "it was asked")
         await link.close()

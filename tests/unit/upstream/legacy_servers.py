@@ -29,11 +29,18 @@ profile = "test"
 name = "p"
 endpoints = ["http://127.0.0.1:1/mcp"]
 connection_pool = {health_check_interval = "50ms", reconnect_backoff = "10ms", max_reconnect_backoff = "20ms"}
-health_check = {timeout = "300ms"}
+health_check = {timeout = "5s"}
 """
 SPEC = loads_toml(TOML).pools[0]
-PATIENT = loads_toml(TOML.replace('"300ms"}', '"1s"}')).pools[0]  # also a slow machine answers within this time
-PASSTHROUGH = loads_toml(TOML + 'auth = {inbound = {type = "passthrough"}}\n').pools[0]
+
+
+def waiting(timeout: str, more: str = "") -> PoolSpec:
+    """For servers that are silent on purpose: a check takes so long at most."""
+    return loads_toml(TOML.replace('"5s"', f'"{timeout}"') + more).pools[0]
+
+
+PATIENT = waiting("1s")  # also a slow machine answers within this time
+IMPATIENT = waiting("300ms")
 
 
 def error(code: int, line: str = "200 OK") -> Behaviour:
@@ -74,6 +81,7 @@ class Legacy(Handshakes):
     def __init__(self, **methods: Behaviour) -> None:
         super().__init__()
         self.methods = methods
+        self.released = asyncio.Event()
 
     async def __call__(self, exchange: Exchange) -> None:
         method = exchange.body.get("method", "") if isinstance(exchange.body, dict) else ""
@@ -83,8 +91,8 @@ class Legacy(Handshakes):
         await (asyncio.sleep(0) if own not in (None, self.slowly) else super().__call__(exchange))
 
     async def slowly(self, exchange: Exchange) -> None:
-        """Pass it for a method that takes a second."""
-        await asyncio.sleep(1.0)
+        """Pass it for a method that is answered once `released` is set."""
+        await self.released.wait()
 
     @property
     def ours(self) -> int:

@@ -14,8 +14,10 @@ from tests.servers.faults import (
     status,
 )
 from tests.unit.upstream.legacy_servers import (
+    IMPATIENT,
     PATIENT,
     REFUSALS,
+    SPEC,
     Legacy,
     broken_result,
     probed,
@@ -27,7 +29,7 @@ from tests.waiting import until
 async def test_a_legacy_server_is_found_whatever_it_does_with_discover(name: str) -> None:
     legacy = Legacy(server_discover=broken_result if name == "broken-result" else REFUSALS[name])
     async with FaultServer(legacy, everything=True) as server:
-        async with probed(server, PATIENT) as (endpoint, rounds):
+        async with probed(server, PATIENT if name == "silence" else SPEC) as (endpoint, rounds):
             await until(lambda: endpoint.catalog is not None, "the era is settled")
             assert endpoint.catalog is not None
             assert not endpoint.catalog.modern
@@ -43,7 +45,7 @@ async def test_a_legacy_server_is_found_whatever_it_does_with_discover(name: str
 @pytest.mark.parametrize("first", ["silence", "no-method", "500"])
 async def test_a_server_that_has_become_modern_is_found_to_be_and_the_reverse(first: str) -> None:
     legacy = Legacy(server_discover=REFUSALS[first])
-    async with FaultServer(legacy, everything=True) as server, probed(server) as (endpoint, _):
+    async with FaultServer(legacy, everything=True) as server, probed(server, IMPATIENT) as (endpoint, _):
         await until(lambda: endpoint.catalog is not None, "the era is settled")
         await server.refuse()
         await until(lambda: endpoint.lost, "lost")
@@ -75,6 +77,6 @@ async def test_a_bad_moment_at_discover_makes_no_legacy_server_of_a_modern_one()
 
 
 async def test_a_server_that_takes_longer_for_everything_than_a_check_may_is_found() -> None:
-    async with FaultServer(delayed(0.8), everything=True) as server, probed(server) as (endpoint, _):
+    async with FaultServer(delayed(0.8), everything=True) as server, probed(server, IMPATIENT) as (endpoint, _):
         await until(lambda: endpoint.stats.answered, "its first answer")
         assert endpoint.state == "available"

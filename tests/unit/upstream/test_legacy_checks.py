@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.spec import loads_toml
 from tests.servers.faults import (
     FaultServer,
     close_without_answer,
     silent,
 )
 from tests.unit.upstream.legacy_servers import (
+    IMPATIENT,
     PATIENT,
     REFUSALS,
-    TOML,
+    SPEC,
     Legacy,
     error,
     probed,
+    waiting,
 )
 from tests.waiting import until
 
 
 @pytest.mark.parametrize("name", ["silence", "close", "garbage", "400", "500", "no-method", "not-initialised"])
 async def test_a_server_without_ping_is_checked_by_another_method(name: str) -> None:
-    legacy = Legacy(server_discover=silent, ping=REFUSALS[name])
+    discover, spec = (silent, PATIENT) if name == "silence" else (error(-32601), SPEC)
+    legacy = Legacy(server_discover=discover, ping=REFUSALS[name])
     async with FaultServer(legacy, everything=True) as server:
-        async with probed(server, PATIENT) as (endpoint, rounds):
+        async with probed(server, spec) as (endpoint, rounds):
             await until(lambda: endpoint.catalog is not None and len(rounds) > 3, "some rounds")
             assert endpoint.stats.failed_checks == 0
             assert endpoint.available
@@ -37,7 +39,7 @@ async def test_a_server_that_answers_initialize_alone_is_checked_by_that_and_kee
     names = ("ping", "tools_list", "prompts_list", "resources_list")
     legacy = Legacy(server_discover=silent, **dict.fromkeys(names, close_without_answer))
     async with FaultServer(legacy, everything=True) as server:
-        async with probed(server) as (endpoint, _):
+        async with probed(server, PATIENT) as (endpoint, _):
             await until(lambda: len(legacy.sessions) > 3, "checks by new sessions")
             assert endpoint.available
             assert legacy.ours <= 2
@@ -48,9 +50,10 @@ async def test_first_contact_is_patient_and_leaves_no_session_behind() -> None:
     legacy = Legacy(server_discover=error(-32601))
     legacy.methods["initialize"] = legacy.slowly
     async with FaultServer(legacy, everything=True) as server:
-        async with probed(server) as (endpoint, rounds):
+        async with probed(server, IMPATIENT) as (endpoint, rounds):
             await until(lambda: bool(rounds), "nobody waits longer than for a check")
             assert endpoint.state == "joining"
+            legacy.released.set()
             await until(lambda: endpoint.catalog is not None, "the era is settled")
             assert endpoint.available
             assert len(legacy.sessions) == 1
@@ -58,13 +61,14 @@ async def test_first_contact_is_patient_and_leaves_no_session_behind() -> None:
 
 
 async def test_a_handshake_that_outlasts_the_patience_with_it_is_not_begun_again() -> None:
-    spec = loads_toml(TOML.replace('"300ms"}', '"100ms", startup_timeout = "200ms"}')).pools[0]
+    spec = waiting('1s", startup_timeout = "2s')
     legacy = Legacy(server_discover=error(-32601))
     legacy.methods["initialize"] = legacy.slowly
     async with FaultServer(legacy, everything=True) as server:
         async with probed(server, spec) as (endpoint, _):
+            await until(lambda: endpoint.stats.failed_checks > 0, "it was waited for in vain")
+            legacy.released.set()
             await until(lambda: endpoint.catalog is not None, "the era is settled")
-            assert endpoint.stats.failed_checks > 0, "it was waited for in vain"
             assert len(legacy.sessions) == 1
         assert legacy.ours == 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.spec import PoolSpec
+from mcppool.spec import PoolSpec, loads_toml
 from tests.servers.faults import (
     FaultServer,
     healthy,
@@ -12,13 +12,17 @@ from tests.servers.faults import (
     status,
 )
 from tests.unit.upstream.legacy_servers import (
-    PASSTHROUGH,
     SPEC,
+    TOML,
     Legacy,
     error,
     probed,
+    waiting,
 )
 from tests.waiting import until
+
+AUTH = 'auth = {inbound = {type = "passthrough"}}\n'
+PASSTHROUGH = loads_toml(TOML + AUTH).pools[0]
 
 
 @pytest.mark.parametrize("line", ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "407 Proxy Authentication"])
@@ -40,7 +44,10 @@ async def test_a_server_that_refuses_our_checks_is_known_to_and_found_once_it_do
 
 @pytest.mark.parametrize("line", ["401 Unauthorized", "403 Forbidden"])
 async def test_a_server_that_authenticates_clients_itself_passes_checks_with_a_challenge(line: str) -> None:
-    async with FaultServer(status(line), everything=True) as server, probed(server, PASSTHROUGH) as (endpoint, rounds):
+    async with (
+        FaultServer(status(line), everything=True) as server,
+        probed(server, waiting("1s", AUTH)) as (endpoint, rounds),
+    ):
         await until(lambda: len(rounds) > 4, "some rounds")
         assert endpoint.available
         assert endpoint.stats.failed_checks == 0

@@ -6,14 +6,13 @@ import asyncio
 
 import pytest
 
-from mcppool.spec import loads_toml
 from tests.servers.faults import Behaviour, Exchange, FaultServer, delayed, healthy
 from tests.servers.handshakes import Handshakes
-from tests.unit.upstream.legacy_servers import TOML, probed
+from tests.unit.upstream.legacy_servers import probed, waiting
 from tests.waiting import until
 
-SPEC = loads_toml(TOML.replace("300ms", "200ms")).pools[0]
-SLOW = 0.5  # seconds: longer than a check may take
+SPEC = waiting("400ms")
+SLOW = 1.0  # seconds: so much longer than a check may take that a machine that stands still for a moment is not
 
 SERVERS = {"modern": lambda: healthy, "legacy": Handshakes}
 
