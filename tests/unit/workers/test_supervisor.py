@@ -15,6 +15,7 @@ import pytest
 
 from mcppool.discovery.static import FixedSource
 from mcppool.spec.toml import loads_toml
+from mcppool.workers.channel import Channel
 from mcppool.workers.hang_watch import HangWatch
 from mcppool.workers.supervisor import Supervisor
 from tests.descriptors import held
@@ -88,12 +89,19 @@ async def test_a_worker_that_hangs_before_it_serves_is_killed_and_does_not_hold_
     mute = [sys.executable, "-c", "import time; time.sleep(3600)"]
     commands = 0
 
+    class Watch(HangWatch):
+        """Patient with the workers that begin to serve, however slow the machine is."""
+
+        async def hangs(self, channel: Channel) -> float:
+            mute_one = HangWatch(starts_within=1.0, interval=0.1)
+            return await (mute_one if commands == 2 else PATIENT).hangs(channel)
+
     def command(channel: int) -> list[str]:
         nonlocal commands
         commands += 1
         return mute if commands == 2 else program(channel)
 
-    async with supervised(1, HangWatch(starts_within=10.0, interval=0.1), command) as supervisor:
+    async with supervised(1, Watch(), command) as supervisor:
         first = pids(supervisor)
         supervisor.reload()
         await until(lambda: not supervisor.is_rolling, "the reload gives up")
