@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Mapping
 
 from mcppool.access.credential import Credential, read_credential
@@ -46,7 +45,7 @@ class ApiKeys:
         if self._scheme and credential.scheme != "bearer":
             return None
         found = self.file.value.get(credential.digest)
-        if found is None or not hmac.compare_digest(found[0].hash, credential.digest):
+        if found is None:
             return None
         key, principal = found
         return None if key.expires is not None and now >= key.expires else principal

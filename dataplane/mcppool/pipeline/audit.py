@@ -75,10 +75,14 @@ class _Course(msgspec.Struct, omit_defaults=True):
 class _Known(NamedTuple):
     """The encoded members of `_Subject`, and what they were made from."""
 
-    principal: Principal
+    principal: Principal | None
     decision: Decision | None
     rules: AccessRules | None
     members: bytes
+
+
+_UNKNOWN: Final = _Known(None, None, None, b"")
+"""Of no call."""
 
 
 class AuditTrail:
@@ -109,15 +113,11 @@ class AuditTrail:
         """A call has ended, or was refused; `duration` in seconds."""
         request, principal, rules = call.request, call.principal, self._settings.access
         key = id(principal), call.address, request.method, request.name
-        known = self._known.get(key)
-        if (
-            known is None
-            or known.principal is not principal
-            or known.decision is not outcome.decision
-            or known.rules is not rules
-        ):
-            known = _Known(principal, outcome.decision, rules, self._subject(call, outcome.decision, rules))
-            self._remember(key, known)
+        # The parts of a tuple are read more slowly by name.
+        of, decision, made_by, members = self._known.get(key, _UNKNOWN)
+        if of is not principal or decision is not outcome.decision or made_by is not rules:
+            members = self._subject(call, outcome.decision, rules)
+            self._remember(key, _Known(principal, outcome.decision, rules, members))
         number, endpoint = request.id, outcome.endpoint
         if (
             outcome.status == "success"
@@ -135,10 +135,10 @@ class AuditTrail:
             course = self._successes.get(endpoint.key) or self._success(endpoint)
             microseconds = int(duration * 1e6 + 0.5)
             line = b'{"time":"%b",%b,"request_id":"%b",%b,"duration_ms":%d.%03d}' % (
-                now(), known.members, number, course, microseconds // 1000, microseconds % 1000,
+                now(), members, number, course, microseconds // 1000, microseconds % 1000,
             )  # fmt: skip
         else:
-            line = b'{"time":"%b",%b,%b' % (now(), known.members, _encode(self._course(call, outcome, duration))[1:])
+            line = b'{"time":"%b",%b,%b' % (now(), members, _encode(self._course(call, outcome, duration))[1:])
         self._write(line)
 
     def _success(self, endpoint: Endpoint) -> bytes:

@@ -25,7 +25,7 @@ class RepeatedHead:
         self._after = after
         self._begin = len(before)
         self._rest = len(after)
-        self._limit = self._begin + MAX_DIGITS + self._rest
+        self._limit = self._begin + MAX_DIGITS + 1
 
     def body_in(self, data: bytes) -> int:
         """The beginning of the body, if `data` is this head, with any length, and all of a body of that length;
@@ -33,8 +33,9 @@ class RepeatedHead:
         if not data.startswith(self._before):
             return 0
         begin = self._begin
-        end = data.find(self._after, begin, self._limit)
-        if end < 0:
+        # Not the place of all of `_after`: a search reads the whole of what it looks for before it begins.
+        end = data.find(b"\r", begin, self._limit)
+        if end < 0 or not data.startswith(self._after, end):
             return 0
         body = end + self._rest
         return body if data[begin:end] == b"%d" % (len(data) - body) else 0
