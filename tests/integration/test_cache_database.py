@@ -38,7 +38,18 @@ async def shared(request: pytest.FixtureRequest, tmp_path: Path) -> InDatabase:
     """An empty database of each kind."""
     if request.param == "sqlite":
         return InSqlite(tmp_path)
-    database = InPostgres(request.getfixturevalue("postgres_server"), tmp_path)
+    return await emptied(request.getfixturevalue("postgres_server"), tmp_path)
+
+
+@pytest.fixture
+async def database(postgres_server: PostgresServer, tmp_path: Path) -> InPostgres:
+    """An empty database of PostgreSQL."""
+    return await emptied(postgres_server, tmp_path)
+
+
+async def emptied(server: PostgresServer, folder: Path) -> InPostgres:
+    """Its database without the tables of an earlier test."""
+    database = InPostgres(server, folder)
     await database.sql("DROP TABLE IF EXISTS mcppool_answers, mcppool_marks, mcppool_claims")
     return database
 
@@ -185,9 +196,8 @@ async def test_a_process_that_leaves_the_file_takes_nothing_from_the_pools_of_an
 
 
 async def test_a_socket_file_needs_no_password_and_a_wrong_one_is_visible(
-    postgres_server: PostgresServer, tmp_path: Path
+    database: InPostgres, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
-    database = InPostgres(postgres_server, tmp_path)
     database.url, database.password_file = postgres_server.socket_address, None
     link = database.link()
     assert isinstance((await database.store(link).get(b"k", "t")).mark, bytes)
@@ -249,11 +259,11 @@ async def test_tables_of_another_version_are_refused_with_the_remedy_and_stay(sh
     await link.close()
 
 
-async def test_a_database_that_takes_no_writes_is_no_cache(postgres_server: PostgresServer, tmp_path: Path) -> None:
+async def test_a_database_that_takes_no_writes_is_no_cache(
+    database: InPostgres, postgres_server: PostgresServer
+) -> None:
     import asyncpg  # here, because it is an extra
 
-    database = InPostgres(postgres_server, tmp_path)
-    await database.sql("DROP TABLE IF EXISTS mcppool_answers, mcppool_marks, mcppool_claims")
     link = database.link()
     await link.check()
     earlier = await asyncpg.connect(postgres_server.socket_address)  # the change is for later connections
@@ -346,10 +356,8 @@ async def test_a_file_that_was_removed_is_made_again_and_not_used_without_a_name
 
 
 async def test_a_gateway_makes_do_with_the_connections_that_the_database_gives_it(
-    postgres_server: PostgresServer, tmp_path: Path
+    database: InPostgres, postgres_server: PostgresServer
 ) -> None:
-    database = InPostgres(postgres_server, tmp_path)
-    await database.sql("DROP TABLE IF EXISTS mcppool_answers, mcppool_marks, mcppool_claims")
     await database.sql("CREATE ROLE few LOGIN CONNECTION LIMIT 2")
     await database.sql("GRANT ALL ON SCHEMA public TO few")
     database.url, database.password_file = postgres_server.socket_address.replace("mcppool@", "few@", 1), None
@@ -376,11 +384,10 @@ async def until_gone(database: InPostgres, user: str) -> None:
 
 
 async def test_a_check_of_a_database_that_hangs_inside_it_ends_with_its_time(
-    postgres_server: PostgresServer, tmp_path: Path
+    database: InPostgres, postgres_server: PostgresServer
 ) -> None:
     import asyncpg
 
-    database = InPostgres(postgres_server, tmp_path)
     link = database.link()
     await link.check()
     other = await asyncpg.connect(postgres_server.socket_address)
@@ -402,11 +409,10 @@ async def test_a_check_of_a_database_that_hangs_inside_it_ends_with_its_time(
 
 
 async def test_a_lock_that_lasts_is_named_and_leaves_nothing_at_the_database(
-    postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: InPostgres, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import asyncpg
 
-    database = InPostgres(postgres_server, tmp_path)
     monkeypatch.setattr(postgres, "LOCK_TIMEOUT", 0.1)
     link = database.link()
     await link.check()
@@ -424,10 +430,7 @@ async def test_a_lock_that_lasts_is_named_and_leaves_nothing_at_the_database(
 
 
 @pytest.mark.parametrize("socket", [False, True])
-async def test_a_database_that_is_not_there_is_named_in_words(
-    postgres_server: PostgresServer, tmp_path: Path, socket: bool
-) -> None:
-    database = InPostgres(postgres_server, tmp_path)
+async def test_a_database_that_is_not_there_is_named_in_words(database: InPostgres, socket: bool) -> None:
     port = free_port()
     where = f"%2Fnowhere:{port}" if socket else f"127.0.0.1:{port}"
     database.url = f"postgresql://mcppool@{where}/postgres"
@@ -439,8 +442,8 @@ async def test_a_database_that_is_not_there_is_named_in_words(
     await link.close()
 
 
-async def test_the_reason_of_a_database_is_one_line(postgres_server: PostgresServer, tmp_path: Path) -> None:
-    link = InPostgres(postgres_server, tmp_path).link()
+async def test_the_reason_of_a_database_is_one_line(database: InPostgres) -> None:
+    link = database.link()
 
     async def fail() -> None:
         raise ValueError("a file is full\nHINT:  Check\tfree disk space.")
