@@ -10,14 +10,16 @@ from mcppool.pipeline.call import Call
 from mcppool.pipeline.sessions.sealed_ids import Sessions
 from mcppool.policy.memory_budget import MemoryBudget
 from mcppool.spec import SessionsSpec
+from mcppool.upstream.endpoint import Endpoint
 from mcppool.upstream.http.connection import Connection
 from mcppool.upstream.http.response import Response
 from mcppool.wire.era import Era
 from mcppool.wire.sealing import KeyRing
 from tests.principals import principal_of
-from tests.unit.pipeline.pools import RING, call_of, pool_of
+from tests.unit.pipeline.pools import RING, call_of, spec_of
 
 NOW = 1_800_000_000.0
+SPEC = spec_of("", "a")
 
 
 class Wall:
@@ -59,10 +61,9 @@ def begin(
     result: bytes = RESULT, **params: Any,
 ) -> str:  # fmt: skip
     """The id that a client is given for a new session."""
-    endpoint = pool_of("", "a").endpoints["http://a/mcp"]
     call = hello(principal, **params)
     call.address = client
-    line = sessions.opened(call, endpoint, answered(id=upstream), result)
+    line = sessions.opened(call, Endpoint(SPEC.endpoints[0], SPEC), answered(id=upstream), result)
     name, _, value = line.decode().strip().partition(": ")
     assert name == "mcp-session-id"
     return value
