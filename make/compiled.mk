@@ -15,5 +15,5 @@ test-compiled: compiled ## tests on the compiled build, all that run its code; C
 	$(COMPILED_PYTHON) -m pytest $(COMPILED_TESTS) -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 .PHONY: test-compiled-hot
-test-compiled-hot: ## the same, unit tests and what runs the path of a call, as CI does
-	@$(MAKE) test-compiled COMPILED_TESTS="tests/unit $(HOT_PATH_TESTS)"
+test-compiled-hot: $(DEV) ## the same, unit tests of compiled code and what runs the path of a call, as CI does
+	@unit=$$($(BIN)/python scripts/compiled_tests.py) && $(MAKE) test-compiled COMPILED_TESTS="$$unit $(HOT_PATH_TESTS)"

@@ -36,10 +36,11 @@ os.environ["OTEL_BSP_SCHEDULE_DELAY"] = "200"
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes share the tests, each file stays in one of them. So does the folder of the control plane,
-    which is expensive to start."""
+    which is expensive to start. Unit tests share nothing: any process takes the next one."""
     for item in items:
         file = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group("tests/kube" if file.startswith("tests/kube/") else file))
+        if not file.startswith("tests/unit/"):
+            item.add_marker(pytest.mark.xdist_group("tests/kube" if file.startswith("tests/kube/") else file))
 
 
 class Trio:
