@@ -8,9 +8,16 @@ from typing import Any
 import pytest
 
 from mcppool.cli.main import main
+from mcppool.client import requests
 from tests.servers.scripted import ScriptedServer
 
 NO_SESSION = "opening no session (initialize was answered with HTTP"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call fails with the first check of its server, in place of the seconds that it gives a server to come back."""
+    monkeypatch.setattr(requests, "UNREACHABLE", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +35,7 @@ def test_mistakes_are_named(arguments: list[str], told: str, capsys: pytest.Capt
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("body", [b'{"result": [1]}', b'{"result": null}', b"{}", b"[]", b"[" * 100_000, b"\xff", b""])
 @pytest.mark.parametrize("kind", [b"application/json; charset=none", b"text/event-stream", b"text/html"])
 def test_a_server_that_does_not_speak_mcp_is_named(
@@ -41,6 +49,7 @@ def test_a_server_that_does_not_speak_mcp_is_named(
     assert f"{server.url} is answering, but not as an MCP server" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("status", "error", "told"),
     [
