@@ -32,7 +32,10 @@ _mcppool() {
         esac
     done
     (( $#found )) && _describe mcppool found
-    [[ -n $files ]] && _files
+    if [[ -n $files ]]; then
+        compset -P '--*='  # of --flag=FILE
+        _files
+    fi
     return 0
 }
 if [[ $funcstack[1] == _mcppool ]]; then
@@ -46,7 +49,8 @@ function __mcppool_complete
     set -l words (commandline -opc) (commandline -ct)
     for line in ($words[1] __complete $words[2..-1] 2>/dev/null)
         if test "$line" = :files
-            __fish_complete_path (commandline -ct)
+            set -l flag (string match -r -- '^--[^=]+=' $words[-1])  # of --flag=FILE
+            string join -n \n -- "$flag"(__fish_complete_path (string replace -- "$flag" '' $words[-1]))
         else
             printf '%s\n' $line
         end
