@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """Check the file and return the exit status."""
     from mcppool.gateway.preflight import preflight  # here, because they take long to load
     from mcppool.spec import ConfigError
-    from mcppool.spec.toml import load_bytes, load_toml
+    from mcppool.spec.toml import MAX_BYTES, load_bytes, load_toml
 
     if args.file != STDIN and not os.path.exists(args.file):
         print(f"mcppool check: {args.file}: no such file", file=sys.stderr)
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         return USAGE
     source = "standard input" if args.file == STDIN else args.file
     try:
-        snapshot = load_bytes(sys.stdin.buffer.read(), source) if args.file == STDIN else load_toml(args.file)
+        snapshot = load_bytes(sys.stdin.buffer.read(MAX_BYTES + 1), source) if args.file == STDIN else load_toml(args.file)
         if problems := preflight(snapshot):
             raise ConfigError(problems)
     except ConfigError as error:

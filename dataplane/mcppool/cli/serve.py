@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcppool.cli.parsing import Commands, Parser, count, port
+from mcppool.small_file import read_small_file
 
 if TYPE_CHECKING:
     from mcppool.discovery.source import Source
@@ -111,10 +112,12 @@ def _drop_idle(args: argparse.Namespace) -> None:
 
 def _may_be_several(args: argparse.Namespace) -> bool:
     """Whether the configuration may ask for several processes. Only then is it read before the gateway starts."""
+    from mcppool.spec.toml import MAX_BYTES
+
     if args.workers is not None:
         return True
     try:
-        return args.config is not None and b"workers" in args.config.read_bytes()
+        return args.config is not None and b"workers" in read_small_file(str(args.config), MAX_BYTES)
     except OSError:
         return False  # the gateway reports it
 

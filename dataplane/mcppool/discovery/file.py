@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mcppool.discovery.source import Publish, Refuse
+from mcppool.small_file import read_small_file
 from mcppool.spec import ConfigError, Problem, Snapshot, loads_toml, read_snapshot
 from mcppool.spec.references import files_in
+from mcppool.spec.toml import MAX_BYTES, too_large
 
 Identity = tuple[int, int, int, int]
 
@@ -90,9 +92,14 @@ class FileSource:
 
 
 def read_text(path: Path) -> str:
-    """The text of a configuration file; raises ConfigError if it cannot be read or is not UTF-8."""
+    """The text of a configuration file; raises ConfigError if it cannot be read or is not UTF-8.
+
+    A pipe is refused: the file is read again for each process and after each change."""
     try:
-        return path.read_bytes().decode("utf-8")
+        raw = read_small_file(str(path), MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise unreadable(str(path), too_large())
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise unreadable(str(path), f"is not UTF-8: {error.reason} at byte {error.start}") from error
     except OSError as error:

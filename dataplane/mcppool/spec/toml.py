@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mcppool.spec.file_reader import COMMAND_LINE, read_data
 from mcppool.spec.positions import key_lines
@@ -17,6 +17,9 @@ from mcppool.spec.redaction import without_secret_values
 from mcppool.spec.references import read_referenced, resolve
 from mcppool.spec.snapshot import Snapshot
 
+MAX_BYTES: Final = 16 << 20
+"""Upper bound in bytes on a configuration file."""
+
 _POSITION = re.compile(r" \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)$")
 
 
@@ -24,20 +27,28 @@ def load_toml(path: str | Path) -> Snapshot:
     """The snapshot of a file; ConfigError with every mistake in it. An empty file has no pools."""
     source = str(path)
     try:
-        raw = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError([Problem("", f"cannot be read: {error.strerror}", source=source)]) from None
     return load_bytes(raw, source)
 
 
 def load_bytes(raw: bytes, source: str) -> Snapshot:
-    """Like `load_toml`, from the file's bytes."""
+    """Like `load_toml`, from the file's bytes, of which more than `MAX_BYTES` are refused."""
+    if len(raw) > MAX_BYTES:
+        raise ConfigError([Problem("", too_large(), source=source)])
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError([Problem("", "is not UTF-8 text", line=line, source=source)]) from None
     return loads_toml(text, source)
+
+
+def too_large() -> str:
+    """The message about a file of more than `MAX_BYTES`."""
+    return f"is larger than {MAX_BYTES >> 20} MiB"
 
 
 def loads_toml(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from mcppool.cli.main import main
+from mcppool.spec.toml import MAX_BYTES
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,9 @@ from mcppool.cli.main import main
         (["--env", "1=2", "--", "x"], "mcppool serve: --env: "),
         (["--config", "{folder}/none.toml"], "{folder}/none.toml: cannot be read: No such file or directory"),
         (["--config", "{folder}"], "{folder}: cannot be read: Is a directory"),
+        (["--config", "{folder}/pipe"], "{folder}/pipe: cannot be read: Not a regular file"),
+        (["--config", "{folder}/pipe", "--workers", "2"], "{folder}/pipe: cannot be read: Not a regular file"),
+        (["--config", "{folder}/large.toml"], "{folder}/large.toml: is larger than 16 MiB"),
         (["--config", "{folder}/bad.toml"], "{folder}/bad.toml:1:8: is not TOML: expected ']]'"),
         (["--config", "{folder}/unknown.toml"], "{folder}/unknown.toml:3: pools[0].endpoint: unknown key"),
         (["--config", "{folder}/unknown.toml"], 'did you mean "endpoints"?'),
@@ -29,6 +34,9 @@ def test_a_mistake_is_named_with_its_argument(
     arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bad.toml").write_text("[[pools]\n")
+    os.mkfifo(tmp_path / "pipe")  # as in `--config <(envsubst < pools.toml)`: it would be read only once
+    with (tmp_path / "large.toml").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
     (tmp_path / "unknown.toml").write_text('[[pools]]\nname = "a"\nendpoint = ["http://a/mcp"]\n')
     assert main(["serve", *(argument.format(folder=tmp_path) for argument in arguments)]) == 1
     assert told.format(folder=tmp_path) in capsys.readouterr().err

@@ -273,6 +273,8 @@ def test_invalid_toml_is_reported_with_its_line_and_column(text: str, problem: s
 def test_a_file_that_cannot_be_read_is_a_problem_not_a_crash(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         load_toml(tmp_path)
+    with pytest.raises(ConfigError, match="/dev/zero: is larger than 16 MiB"):
+        load_toml("/dev/zero")
     (tmp_path / "latin.toml").write_bytes(b'a = 1\nname = "\xe9"\n')
     with pytest.raises(ConfigError, match=r"latin\.toml:2: is not UTF-8 text"):
         load_toml(tmp_path / "latin.toml")
