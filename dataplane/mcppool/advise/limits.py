@@ -21,6 +21,10 @@ SLOWER: Final = 3.0
 AS_QUICK: Final = 1.5
 """Ratio up to which they serve busy times as quickly as quiet ones."""
 
+CACHED: Final = 0.05
+"""Share of calls with an answer from the cache from which the times of calls do not tell those of the endpoints: half a
+slot's calls from the cache make its median that of the cache."""
+
 REFUSED: Final = 0.01
 """Share of refused calls from which a limit is too low."""
 
@@ -102,7 +106,9 @@ class _Slowdown:
 
 
 def _slower_when_busy(facts: PoolFacts) -> _Slowdown | None:
-    """The busiest and the quietest quarter of the slots; None if they do not differ, or are too few."""
+    """The busiest and the quietest quarter of the slots; None if they do not differ, are too few, or show the cache."""
+    if sum(tool.hits for tool in facts.tools) > CACHED * sum(tool.calls for tool in facts.tools):
+        return None
     loads = facts.peaks or facts.in_flight
     slots = sorted((load, time) for load, time in zip(loads, facts.medians, strict=False) if time is not None)
     quarter = len(slots) // 4

@@ -58,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
         return USAGE
     source = "standard input" if args.file == STDIN else args.file
     try:
-        snapshot = load_bytes(sys.stdin.buffer.read(MAX_BYTES + 1), source) if args.file == STDIN else load_toml(args.file)
+        snapshot = (
+            load_bytes(sys.stdin.buffer.read(MAX_BYTES + 1), source) if args.file == STDIN else load_toml(args.file)
+        )
         if problems := preflight(snapshot):
             raise ConfigError(problems)
     except ConfigError as error:

@@ -122,6 +122,12 @@ def test_limits(settings: Any, figures: Any, reasons: Any, expected: Any) -> Non
     assert changes([*limits(pool(settings, tools=(tool(reasons=reasons),), **figures))]) == expected
 
 
+@pytest.mark.parametrize(("hits", "advised"), [(0, True), (200, False)])
+def test_times_of_calls_from_the_cache_are_not_taken_for_those_of_endpoints(hits: int, advised: bool) -> None:
+    advice = [*limits(pool({}, tools=(tool(calls=1000, hits=hits),), **SLOW_WHEN_BUSY))]
+    assert bool(advice) == advised
+
+
 @pytest.mark.parametrize(
     ("suspect_after", "p99", "expected"),
     [
