@@ -22,6 +22,9 @@ BARS: Final = "▁▂▃▄▅▆▇█"
 MAX_BARS: Final = 20
 """Characters of the line of ten minutes."""
 
+LITTLE: Final = 0.0095
+"""Share below which a decimal is shown."""
+
 _RED, _YELLOW, _GREEN, _FAINT, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _COLOURS: Final = {
     **dict.fromkeys(("healthy", "available", "closed"), _GREEN),
@@ -353,7 +356,10 @@ def _share(part: float, whole: float) -> float | None:
 
 
 def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.0%}"
+    """As on the status page: little is not shown as nothing."""
+    if share is None:
+        return "-"
+    return f"{share:.1%}" if 0 < share < LITTLE else f"{share:.0%}"
 
 
 def _duration(seconds: float | None) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -137,7 +138,7 @@ def test_a_setting_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str])
     assert line.isprintable()
 
 
-PAST = {
+PAST: dict[str, Any] = {
     "covered": 600.0,
     "pools": [
         {
@@ -168,6 +169,13 @@ def test_a_history_that_has_just_begun_tells_its_seconds_and_one_thing_is_no_plu
     lines = StatusText().render(status_body([pool], {}, ConfigView(), {}, NOW), {**PAST, "covered": 34.2}).splitlines()
     assert any(line.startswith("last 34 s; ") for line in lines)
     assert any(", 1 session, 0 waiting, 1 tool, " in line for line in lines)
+
+
+@pytest.mark.parametrize(("failed", "words"), [(0, "0%"), (1, "0.2%"), (6, "1%"), (30, "5%")])
+def test_a_share_that_is_little_is_not_shown_as_none(failed: int, words: str) -> None:
+    past = {**PAST, "pools": [{**PAST["pools"][0], "summary": {**PAST["pools"][0]["summary"], "failed": failed}}]}
+    body = status_body([PoolView("search", (EndpointView(A, True),))], {}, ConfigView(), {}, NOW)
+    assert f" {words} of 600 calls failed" in StatusText().render(body, past)
 
 
 def test_ten_minutes_are_lines_of_bars_and_the_worst_tool_comes_first() -> None:
