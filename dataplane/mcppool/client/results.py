@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mcppool.client.errors import CallFailed
 from mcppool.wire.errors import Reason
 
+MAX_NAME: Final = 100
+"""Upper bound in characters on the name of a member in a message."""
+
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic import BaseModel, ValidationError
 
     R = TypeVar("R", bound=BaseModel)
 
@@ -45,5 +48,13 @@ def typed(model: type[R], result: dict[str, Any]) -> R:
         return model.model_validate(result)
     except ValidationError as error:
         raise CallFailed(
-            Reason.BAD_UPSTREAM_ANSWER, delivered="yes", attempts=1, message=f"a broken result: {error}"
+            Reason.BAD_UPSTREAM_ANSWER, delivered="yes", attempts=1, message=f"a broken result: {_first_mistake(error)}"
         ) from error
+
+
+def _first_mistake(error: ValidationError) -> str:
+    """The place and the meaning of the first mistake, in one line. Nothing of the result is in it: the names of members
+    may be the server's, however long."""
+    first, *others = error.errors(include_url=False, include_context=False, include_input=False)
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:MAX_NAME]}" for part in first["loc"])
+    return f"{place.removeprefix('.')}: {first['msg']}" + (f" (and {len(others)} more)" if others else "")
