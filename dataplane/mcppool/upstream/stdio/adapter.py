@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from time import monotonic
 
 from aiohttp import web
 
@@ -119,7 +118,7 @@ class Adapter:
         session = self.sessions.find(id)
         if session is None or session.lost:
             return await self._unknown(id, request.id)
-        session.last_used = monotonic()
+        session.use()
         if session.conversation is None:
             return answer_probe(request)
         try:
@@ -129,7 +128,7 @@ class Adapter:
         except ConnectionLost:
             return await self._unknown(id, request.id)
         finally:
-            session.last_used = monotonic()
+            session.use()
         return web.Response(status=202)
 
     async def _get(self, http: web.Request) -> web.StreamResponse:
@@ -150,7 +149,7 @@ class Adapter:
             return stream
         finally:
             session.streaming = conversation.listening = False
-            session.last_used = monotonic()
+            session.use()
 
     async def _delete(self, http: web.Request) -> web.StreamResponse:
         id = http.headers.get("mcp-session-id", "")

@@ -11,6 +11,7 @@ from mcppool.upstream.stdio.conversation import Conversation
 from mcppool.upstream.stdio.quota import Quota
 
 MAX_REMEMBERED = 10_000  # ended sessions
+FIRST_USE = 10.0  # seconds at least that a client has for its first request after the handshake
 
 
 @dataclass(slots=True)
@@ -18,7 +19,8 @@ class StdioSession:
     """One session.
 
     `conversation` is None for a session of a health check, which needs no process; `own`: its process serves it alone,
-    and ends with it. Its GET stream has one reader.
+    and ends with it. Its GET stream has one reader. `used`: its client has come back after the handshake; before that
+    no connection is known to be the client's.
     """
 
     conversation: Conversation | None
@@ -26,6 +28,11 @@ class StdioSession:
     client: str = ""
     last_used: float = field(default_factory=monotonic)
     streaming: bool = False
+    used: bool = False
+
+    def use(self) -> None:
+        """Note that its client uses it now."""
+        self.last_used, self.used = monotonic(), True
 
     @property
     def in_use(self) -> bool:
@@ -95,5 +102,9 @@ class StdioSessionTable:
                 continue  # its client learns of it
             if session.in_use or (session.own and self._attended(id)):
                 session.last_used = now
-            elif now - session.last_used > (idle if session.own else longest):
+            elif now - session.last_used > (self._patience(session, idle) if session.own else longest):
                 await self.end(id)
+
+    @staticmethod
+    def _patience(session: StdioSession, idle: float) -> float:
+        return idle if session.used else max(idle, FIRST_USE)
