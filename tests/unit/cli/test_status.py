@@ -12,7 +12,8 @@ import pytest
 
 from mcppool.cli.main import main
 from mcppool.cli.status import render, wants_colour
-from mcppool.cli.status_text import SHOWN, StatusText
+from mcppool.cli.status_tables import SHOWN
+from mcppool.cli.status_text import StatusText
 from mcppool.observe.status_json import status_body
 from mcppool.observe.views import (
     ComponentHealth,

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from mcppool.cli.status_text import StatusText
+from mcppool.cli.status_tables import StatusTables
 from mcppool.cli.terminal import MAX_COLUMN, table, width_of
 from mcppool.cli.window import cut, drawn
 
@@ -33,7 +33,7 @@ def test_a_very_long_name_moves_its_own_row_only() -> None:
 
 
 def test_the_status_page_has_the_same_columns() -> None:
-    lines = [*StatusText()._table(HEAD, [("日本語" * 40, 7), ("short", 8)])]
+    lines = [*StatusTables(colour=False, everything=False).table(HEAD, [("日本語" * 40, 7), ("short", 8)])]
     assert lines[2] == "short".ljust(MAX_COLUMN + 2) + "    8"
 
 
