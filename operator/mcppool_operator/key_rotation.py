@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mcppool.spec import Resource
+from mcppool.spec.resource import Resource
 from mcppool_operator.api import Object
 from mcppool_operator.apply import PublishError
 from mcppool_operator.children import Child

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from mcppool.spec import Resource
+from mcppool.spec.resource import Resource
 from mcppool_operator.api import KubeApi
 from mcppool_operator.children.table import CHILDREN
 from mcppool_operator.resources import HTTP_ROUTE, SERVICE_MONITOR, Kind

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mcppool.spec import Resource
+from mcppool.spec.resource import Resource
 from mcppool_operator import metrics, sealing
 from mcppool_operator.apply import PublishError, name_conflict
 from mcppool_operator.children import Child, config

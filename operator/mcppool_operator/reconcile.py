@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mcppool.spec import ConfigError, Resource, read_resource
+from mcppool.spec import ConfigError
+from mcppool.spec.resource import Resource, read_resource
 from mcppool_operator import source
 from mcppool_operator.api import KubeApi, KubeError, Object
 from mcppool_operator.apply import Applier, PublishError

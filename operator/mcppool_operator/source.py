@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from mcppool.spec import SourceSpec
+from mcppool.spec.sections.source import SourceSpec
 from mcppool_operator.api import KubeApi
 from mcppool_operator.children import Owner
 from mcppool_operator.children.server import PORT

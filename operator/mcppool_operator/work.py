@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcppool.spec import Resource
+from mcppool.spec.resource import Resource
 from mcppool_operator.api import Object
 from mcppool_operator.apply import Applier, PublishError
 from mcppool_operator.children import Child, Owner, config

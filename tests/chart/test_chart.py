@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
-from mcppool.spec import read_resource
+from mcppool.spec.resource import read_resource
 from mcppool_operator.options import parse
 from tests.chart.helm import CHART, VALUES, Helm
 from tests.chart.values_table import readme

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcppool.spec import read_resource
+from mcppool.spec.resource import read_resource
 from mcppool_operator.children import ADMIN_PORT, MCP_PORT, Owner
 from mcppool_operator.children.deployment import GatewayImage
 from mcppool_operator.children.plan import Installation, plan

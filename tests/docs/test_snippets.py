@@ -24,7 +24,8 @@ from mcp import Client
 
 import mcppool
 from mcppool.cli.main import main
-from mcppool.spec import loads_toml, read_resource
+from mcppool.spec import loads_toml
+from mcppool.spec.resource import read_resource
 from tests.docs.snippets import BLOCKS, Block, of_language
 from tests.requirements import CACHE, need_node, need_path, need_program
 from tests.servers import Gateway, Replica, ServerProcess, free_port, sdk2_replica, serving

@@ -14,7 +14,8 @@ import pytest
 from mcp import Client
 
 from mcppool.cli.portable import command, libraries_of
-from mcppool.spec import ListenerSpec, MetricsSpec, PoolSpec, Snapshot, read_resource, render_snapshot
+from mcppool.spec import ListenerSpec, MetricsSpec, PoolSpec, Snapshot, render_snapshot
+from mcppool.spec.resource import read_resource
 from mcppool.spec.sections.local import LocalSpec
 from mcppool_operator.children import adapter as in_pods
 from tests.servers.clients import text_of

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from mcppool.spec import ConfigError, read_resource
+from mcppool.spec import ConfigError
 from mcppool.spec.naming import RESOURCE
-from mcppool.spec.resource import ResourceSpec
+from mcppool.spec.resource import ResourceSpec, read_resource
 from mcppool.spec.secret_refs import key_in
 from mcppool.spec.sections.source import SourceSpec
 from mcppool.spec.shape import fields_of

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mcppool.spec import read_resource
+from mcppool.spec.resource import read_resource
 from mcppool_operator.resources import POOL
 from tests.kube.administrator import Administrator, refused
 from tests.kube.control_plane import Cluster

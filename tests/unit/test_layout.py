@@ -96,6 +96,13 @@ def test_a_gateway_loads_the_libraries_of_tokens_and_certificates_only_where_a_p
     assert not {name for name in loaded if name.partition(".")[0] in ("cryptography", "jwt", "aiohttp", "redis")}
 
 
+def test_a_gateway_loads_no_model_of_the_kubernetes_resource() -> None:
+    """They are half of the models of the configuration: memory and time of each process."""
+    loaded = loaded_by("import mcppool.cli.serve, mcppool.gateway.gateway")
+    assert "mcppool.spec.pool" in loaded
+    assert not loaded & {"mcppool.spec.resource", "mcppool.spec.sections.gateway", "mcppool.spec.sections.managed"}
+
+
 @pytest.mark.parametrize("layer", ["wire", "policy"])
 def test_the_pure_layers_know_neither_loop_nor_clock_nor_sockets(layer: str) -> None:
     forbidden = {"asyncio", "aiohttp", "socket", "uvloop", "threading"}

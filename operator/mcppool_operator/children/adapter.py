@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mcppool.spec import ListenerSpec, LoggingSpec, MetricsSpec, PoolSpec, Resource, Snapshot, render_differences
+from mcppool.spec import ListenerSpec, LoggingSpec, MetricsSpec, PoolSpec, Snapshot, render_differences
+from mcppool.spec.resource import Resource
 from mcppool.spec.sections.local import LocalSpec
 from mcppool.spec.sections.managed import ManagedSource
 from mcppool.spec.sections.sessions import SessionsSpec

@@ -13,15 +13,15 @@ from typing import Any, Final
 from mcppool.spec import (
     ConfigError,
     EndpointSpec,
-    GatewaySpec,
     ListenerSpec,
     LoggingSpec,
     MetricsSpec,
-    Resource,
     Snapshot,
     read_snapshot,
     render_snapshot,
 )
+from mcppool.spec.resource import Resource
+from mcppool.spec.sections.gateway import GatewaySpec
 from mcppool_operator.children import ADMIN_PORT, MCP_PORT, SNAPSHOT_KEY, Owner
 from mcppool_operator.children.keys import keys_in_snapshot
 from mcppool_operator.resolve import ResolvedEndpoint, State

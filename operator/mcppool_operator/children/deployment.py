@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mcppool.spec import Resource
+from mcppool.spec.resource import Resource
 from mcppool.spec.secret_refs import SECRETS_DIRECTORY, SecretKey, secret_keys
 from mcppool_operator.children import ADMIN_PORT, CONFIG_DIRECTORY, KEYS_DIRECTORY, MCP_PORT, Owner
 from mcppool_operator.children.keys import keys_volume

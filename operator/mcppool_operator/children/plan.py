@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from mcppool.spec import Resource
+from mcppool.spec.resource import Resource
 from mcppool_operator.children import Child, Owner
 from mcppool_operator.children.access import role, role_binding, service_account
 from mcppool_operator.children.autoscaler import autoscaler

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mcppool.spec import GatewaySpec
+from mcppool.spec.sections.gateway import GatewaySpec
 from mcppool_operator.children import Owner
 from mcppool_operator.children.kubernetes import kubernetes_object
 from mcppool_operator.resources import HTTP_ROUTE, INGRESS

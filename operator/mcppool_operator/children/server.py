@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from mcppool.spec import Resource
+from mcppool.spec.resource import Resource
 from mcppool.spec.sections.managed import ManagedSource, ServerEnvSpec
 from mcppool_operator.children import ADMIN_PORT, Owner, adapter
 from mcppool_operator.children.autoscaler import server_autoscaler_spec

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcppool.spec import GatewaySpec
 from mcppool.spec.naming import camel_value
+from mcppool.spec.sections.gateway import GatewaySpec
 from mcppool.spec.values import format_duration
 from mcppool_operator.children import ADMIN_PORT, Owner
 from mcppool_operator.resources import SERVICE, SERVICE_MONITOR

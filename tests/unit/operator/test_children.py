@@ -13,7 +13,7 @@ import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mcppool.spec import Resource, read_resource
+from mcppool.spec.resource import Resource, read_resource
 from mcppool.spec.sections.gateway import NetworkPolicySpec
 from mcppool_operator.children import Owner
 from mcppool_operator.children.config import next_snapshot

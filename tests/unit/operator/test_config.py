@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from mcppool.spec import EndpointSpec, Resource, read_resource
+from mcppool.spec import EndpointSpec
+from mcppool.spec.resource import Resource, read_resource
 from mcppool_operator.children import Owner
 from mcppool_operator.children.config import (
     Published,

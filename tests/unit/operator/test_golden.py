@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from mcppool.spec import EndpointSpec, read_resource
+from mcppool.spec import EndpointSpec
+from mcppool.spec.resource import read_resource
 from mcppool_operator.children.config import next_snapshot
 from mcppool_operator.condition import Condition
 from mcppool_operator.observed import Observed, Sync

@@ -16,12 +16,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcppool.spec import read_resource
 from mcppool.spec.file_spec import FileSpec
 from mcppool.spec.generate.crd import crd, crd_yaml
 from mcppool.spec.generate.docs import insert_tables
 from mcppool.spec.generate.json_schema import file_schema
 from mcppool.spec.generate.yaml import dump
+from mcppool.spec.resource import read_resource
 from mcppool.spec.shape import Shape, fields_of
 from tests.unit.spec.test_founding_document import FILE as FOUNDING_DOCUMENT
 from tests.unit.spec.test_resource import SMALLEST, resource

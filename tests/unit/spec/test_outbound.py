@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mcppool.spec import ConfigError, PoolSpec, loads_toml, read_resource
+from mcppool.spec import ConfigError, PoolSpec, loads_toml
+from mcppool.spec.resource import read_resource
 from mcppool.spec.secret_refs import secret_keys
 
 POOL = '\n[[pools]]\nname = "a"\nendpoints = ["http://127.0.0.1:8001/mcp"]\n'

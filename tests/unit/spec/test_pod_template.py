@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcppool.spec import read_resource
+from mcppool.spec.resource import read_resource
 from tests.unit.spec.test_resource import SMALLEST, problems, resource
 
 GATEWAY = {"name": "gateway"}

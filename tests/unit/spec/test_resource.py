@@ -7,10 +7,11 @@ from typing import Any, get_args
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from mcppool.spec import ConfigError, PoolSpec, availability, read_resource
+from mcppool.spec import ConfigError, PoolSpec, availability
 from mcppool.spec.naming import RESOURCE, TOML, camel_key, camel_value
 from mcppool.spec.pool import PoolPolicy
 from mcppool.spec.reading import Reader
+from mcppool.spec.resource import read_resource
 from mcppool.spec.secret_refs import SecretKey, secret_keys
 from mcppool.spec.sections.load_balancer import Strategy
 from tests.unit.spec.written import sections

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from mcppool.spec import ConfigError, default_snapshot, read_resource, read_snapshot, render_snapshot
+from mcppool.spec import ConfigError, default_snapshot, read_snapshot, render_snapshot
 from mcppool.spec.file_reader import read_data
 from mcppool.spec.file_spec import FileSpec
 from mcppool.spec.naming import RESOURCE, TOML, Spelling
-from mcppool.spec.resource import ResourceSpec
+from mcppool.spec.resource import ResourceSpec, read_resource
 from mcppool.spec.shape import Shape, fields_of
 
 JUNK = (

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from mcppool.spec import read_resource
 from mcppool.spec.generate.crd import crd
 from mcppool.spec.naming import RESOURCE
-from mcppool.spec.resource import ResourceSpec
+from mcppool.spec.resource import ResourceSpec, read_resource
 from mcppool.spec.secret_refs import SecretKey, key_in, secret_keys
 from mcppool.spec.shape import FieldShape, Shape, fields_of
 from tests.unit.spec.test_resource import SMALLEST, problems, resource
