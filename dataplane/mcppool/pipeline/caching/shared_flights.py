@@ -36,18 +36,18 @@ class SharedFlights:
         After `patience` seconds, or `PATIENCE` if that is shorter, this gateway makes the call, too.
         """
         until = monotonic() + min(patience, PATIENCE)
-        pause, waited = FIRST_PAUSE, False
+        pause = FIRST_PAUSE
         while not await self._claims.claim(key):
             if monotonic() >= until:
                 return None
             await asyncio.sleep(pause)
-            pause, waited = min(2 * pause, LONGEST_PAUSE), True
+            pause = min(2 * pause, LONGEST_PAUSE)
             found = await look()
             if found is not None:
                 return found
         self._claimed.add(key)
-        # The other one may have stored its answer between the last look and the claim.
-        return await look() if waited else None
+        # Another one may have stored its answer between the last look, which the caller may have taken, and the claim.
+        return await look()
 
     def leave(self, key: bytes) -> None:
         """The call has ended, if this gateway has made it for the others."""
