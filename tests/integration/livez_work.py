@@ -6,12 +6,11 @@ import contextlib
 import sys
 from asyncio.subprocess import PIPE, Process, create_subprocess_exec
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 from tests.integration.raw_http import HOST
-from tests.servers import Gateway
+from tests.servers import Gateway, livez_program
 
-PROGRAM = Path(__file__).resolve().parent.parent / "servers" / "livez_program.py"
+PROGRAM = livez_program.__file__
 
 
 @contextlib.asynccontextmanager
@@ -26,6 +25,11 @@ async def livez_work(front: Gateway) -> AsyncIterator[Callable[[], Awaitable[flo
         assert process.stdin is not None
         process.stdin.close()
         await process.wait()
+
+
+def worked(front: Gateway) -> float:
+    """Seconds for which the gateway has worked."""
+    return livez_program.schedule(str(front.pid))[0]
 
 
 async def _measured(process: Process) -> float:
