@@ -71,8 +71,9 @@ unit: $(DEV) ## unit tests
 	$(BIN)/pytest tests/unit -n auto $(PYTEST_ARGS)
 
 .PHONY: check
-check: ## what to run before a commit, under a minute: lint, types, contracts, unit tests
-	@$(MAKE) lint types contracts unit
+check: ## what to run before a commit, a minute or two: lint, types, contracts, unit tests without the slow ones
+	@$(MAKE) lint types contracts
+	@$(MAKE) unit PYTEST_ARGS='-m "not slow" $(PYTEST_ARGS)'
 
 .PHONY: test
 test: $(DEV) ## everything this machine can run; what it cannot is skipped and says why

@@ -25,6 +25,8 @@ from tests.principals import principal_of
 from tests.unit.pipeline.pools import Heard, call_of, pool_of
 from tests.unit.pipeline.virtual import World
 
+pytestmark = pytest.mark.slow
+
 SECTIONS = """
 [connection_pool]
 min_connections = 0

@@ -11,6 +11,8 @@ import pytest
 from mcppool.policy.memory_budget import MemoryBudget
 from tests.unit.pipeline.sealed_sessions import NOW, begin, sessions_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "params",

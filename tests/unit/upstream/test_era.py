@@ -24,6 +24,8 @@ from tests.unit.upstream.legacy_servers import (
 )
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", REFUSALS)
 async def test_a_legacy_server_is_found_whatever_it_does_with_discover(name: str) -> None:

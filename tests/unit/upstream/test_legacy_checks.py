@@ -21,6 +21,8 @@ from tests.unit.upstream.legacy_servers import (
 )
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["silence", "close", "garbage", "400", "500", "no-method", "not-initialised"])
 async def test_a_server_without_ping_is_checked_by_another_method(name: str) -> None:

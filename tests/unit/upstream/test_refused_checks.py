@@ -21,6 +21,8 @@ from tests.unit.upstream.legacy_servers import (
 )
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 AUTH = 'auth = {inbound = {type = "passthrough"}}\n'
 PASSTHROUGH = loads_toml(TOML + AUTH).pools[0]
 

@@ -11,6 +11,8 @@ from tests.servers.handshakes import Handshakes
 from tests.unit.upstream.legacy_servers import probed, waiting
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 SPEC = waiting("400ms")
 SLOW = 1.0  # seconds: so much longer than a check may take that a machine that stands still for a moment is not
 

@@ -21,6 +21,8 @@ from mcppool.workers.supervisor import Supervisor
 from tests.descriptors import held
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).with_name("worker_program.py")
 CONFIG = """
 [listener]

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from mcppool.gateway.http.http_request import RequestLimits
 from tests.unit.gateway.http.driving import Wire
 
+pytestmark = pytest.mark.slow
+
 MAX_BODY = 1000
 EXAMPLES = 600
 
