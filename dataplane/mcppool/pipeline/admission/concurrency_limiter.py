@@ -11,28 +11,25 @@ from mcppool.upstream.timeouts import within
 
 
 class ConcurrencyLimiter:
-    """At most `capacity` calls are inside and at most `max_queue` wait; cancelled calls never lose a place.
+    """At most `capacity` calls are inside and at most `max_queue` wait; cancelled calls never lose a place."""
 
-    `waiters` are done when they have a place.
-    """
-
-    __slots__ = ("capacity", "inside", "max_queue", "name", "waiters")
+    __slots__ = ("_waiters", "capacity", "inside", "max_queue", "name")
 
     def __init__(self, name: str, capacity: int, max_queue: int) -> None:
         self.name = name
         self.capacity = capacity
         self.max_queue = max_queue
         self.inside = 0
-        self.waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[asyncio.Future[None]] = deque()
 
     @property
     def waiting(self) -> int:
         """Number of waiting calls."""
-        return len(self.waiters)
+        return len(self._waiters)
 
     def try_enter(self) -> bool:
         """Take a place, unless the call would have to wait for one."""
-        if self.waiters or self.inside >= self.capacity:
+        if self._waiters or self.inside >= self.capacity:
             return False
         self.inside += 1
         return True
@@ -42,10 +39,10 @@ class ConcurrencyLimiter:
         `force` is set, or if the wait was in vain."""
         if self.try_enter():
             return
-        if len(self.waiters) >= self.max_queue and not force:
-            raise LimitReached(f"{self.name}: {counted(self.inside, 'call')} in flight, {len(self.waiters)} waiting")
+        if len(self._waiters) >= self.max_queue and not force:
+            raise LimitReached(f"{self.name}: {counted(self.inside, 'call')} in flight, {len(self._waiters)} waiting")
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.waiters.append(waiter)
+        self._waiters.append(waiter)
         try:
             async with within(until - asyncio.get_running_loop().time()):
                 await waiter
@@ -59,13 +56,13 @@ class ConcurrencyLimiter:
     def leave(self) -> None:
         """Give a place back; the longest waiting call gets it."""
         self.inside -= 1
-        if self.waiters:
+        if self._waiters:
             self.admit()
 
     def admit(self) -> None:
         """Admit waiting calls while there are free places: after a call has left, and after `capacity` was changed."""
-        while self.waiters and self.inside < self.capacity:
-            waiter = self.waiters.popleft()
+        while self._waiters and self.inside < self.capacity:
+            waiter = self._waiters.popleft()
             if not waiter.done():
                 self.inside += 1
                 waiter.set_result(None)
@@ -75,6 +72,6 @@ class ConcurrencyLimiter:
             self.leave()  # it was admitted at the moment it gave up
         else:
             try:
-                self.waiters.remove(waiter)
+                self._waiters.remove(waiter)
             except ValueError:
                 pass  # `admit` may have removed a cancelled waiter

@@ -115,8 +115,10 @@ class Admission:
         gates = self._known.get((call.principal.key, call.address, plan.tool))
         if gates is None:
             gates = self._look_up(call, plan)
-        if not _try_enter(gates):
-            return None
+        for number, gate in enumerate(gates):
+            if not gate.try_enter():
+                leave(gates[:number])
+                return None
         place: Limiter | None = None
         if self._limits_endpoints:
             place = self._places.get(endpoint) or self._place(endpoint)
@@ -285,22 +287,7 @@ def has_limits_of_tools(spec: PoolSpec) -> bool:
     return spec.limits.tool is not None or any(tool.max_concurrent for tool in spec.tools.values())
 
 
-def _try_enter(gates: Sequence[Limiter]) -> bool:
-    """Take a place of each gate, or none. Each call does this and `leave`, so both do without a frame for each gate of
-    one process."""
-    for number, gate in enumerate(gates):
-        if isinstance(gate, ConcurrencyLimiter) and not gate.waiters and gate.inside < gate.capacity:
-            gate.inside += 1
-        elif not gate.try_enter():
-            leave(gates[:number])
-            return False
-    return True
-
-
 def leave(gates: Sequence[Limiter]) -> None:
     """Give back the places of a call, innermost first."""
     for gate in reversed(gates):
-        if isinstance(gate, ConcurrencyLimiter) and not gate.waiters:
-            gate.inside -= 1
-        else:
-            gate.leave()
+        gate.leave()
