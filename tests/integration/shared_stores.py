@@ -16,6 +16,7 @@ from mcppool.cache.redis_link import RedisLink
 from mcppool.cache.sealed_answer import MAX_VALUE
 from mcppool.cache.sql import SqlStore
 from mcppool.cache.sql_link import SqlLink, database_of
+from mcppool.cache.store import CachedAnswer
 from mcppool.wire.sealing import Key, KeyRing
 from mcppool.wire.vault import Vault
 from tests.certificates import ServerCertificate
@@ -267,3 +268,18 @@ def a_postgres(certificate: ServerCertificate | None = None, rules: str = "") ->
         yield server
     finally:
         server.close()
+
+
+async def emptied(server: PostgresServer, folder: Path) -> InPostgres:
+    """Its database without the tables of an earlier test."""
+    database = InPostgres(server, folder)
+    await database.sql("DROP TABLE IF EXISTS mcppool_answers, mcppool_marks, mcppool_claims")
+    return database
+
+
+async def fill(store: SqlStore, link: Any, names: list[bytes], *, life: float = 600.0) -> None:
+    """Store an answer of 1,000 bytes under each name, one after another."""
+    for name in names:
+        found = await store.get(name, "t")
+        store.put(name, "t", CachedAnswer(b"x" * 1000, life), found.mark)
+        await until(lambda: not link.writing, "it is written")
